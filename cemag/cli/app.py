@@ -1,0 +1,209 @@
+"""Commands and their options; what they do lives in the rooms that they import when called."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cemag.errors import CemagError, NotebookError, SpecError
+
+app = typer.Typer(
+    help="How few features carry the minority classes? An executable reproduction of arXiv 2407.10165.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Set a field or parameter."),
+]
+StoreOption = Annotated[Path | None, typer.Option("--store", help="Folder of run records.")]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes; one a core by default.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except NotebookError as error:
+        sys.exit(_complain(error, 1))
+    except CemagError as error:
+        sys.exit(_complain(error, 2))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _complain(error: Exception, status: int) -> int:
+    print(f"cemag: {' '.join(str(error).split())}", file=sys.stderr)
+    return status
+
+
+def parse_parameters(given: list[str] | None) -> dict[str, Any]:
+    """Read ``name=value`` pairs, values as YAML.
+
+    Examples
+    --------
+    >>> parse_parameters(["split=2", "datasets=[ozone_level, scene]"])
+    {'split': 2, 'datasets': ['ozone_level', 'scene']}
+    """
+    import yaml
+
+    values = {}
+    for pair in given or []:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise SpecError(f"parameter {pair!r}: NAME=VALUE is needed")
+        try:
+            values[name.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise SpecError(f"parameter {name} is {text!r}: not a YAML value") from None
+    return values
+
+
+@app.command()
+def run(
+    target: Annotated[
+        Path | None, typer.Argument(help="A specification (JSON) or a notebook (.md); none: -p alone.")
+    ] = None,
+    parameter: Parameters = None,
+    store: StoreOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where an executed notebook goes (.ipynb).")
+    ] = None,
+) -> None:
+    """Run one specification and store its record, or run one notebook with other parameters."""
+    parameters = parse_parameters(parameter)
+    if target is not None and target.suffix == ".md":
+        from cemag.publishing import run_notebook
+
+        written = run_notebook(target, parameters, output or Path(f"{target.stem}.ipynb"))
+        print(f"wrote {written}")
+        return
+    from cemag.cli.reports import show_record
+    from cemag.runs import RunSpec, RunStore, default_store
+    from cemag.runs import run as compute
+
+    spec = RunSpec.read(target, **parameters) if target else RunSpec.parse(parameters)
+    home = RunStore(store) if store else default_store()
+    if spec not in home:
+        home.put(compute(spec))
+    show_record(home.get(spec), home.path(spec))
+
+
+@app.command()
+def grid(
+    datasets: Annotated[str, typer.Option(help="Names, 'quick' (embedded) or 'paper', by commas.")] = "quick",
+    models: Annotated[str, typer.Option(help="Names by commas.")] = "logistic,svm",
+    augmenters: Annotated[str, typer.Option(help="Names by commas, or 'paper'.")] = "paper",
+    n_splits: Annotated[int, typer.Option(min=2, max=50, help="Stratified folds.")] = 5,
+    seeds: Annotated[str, typer.Option(help="Seeds by commas.")] = "0",
+    parameter: Parameters = None,
+    store: StoreOption = None,
+    jobs: Jobs = None,
+    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds after which a run is killed.")] = None,
+) -> None:
+    """Compute every run of a grid that is not stored yet; safe to kill and start again."""
+    from cemag.cli.reports import show_grid
+    from cemag.runs import RunStore, default_store, grid_specs, run_grid
+    from cemag.runs.selection import choose_augmenters, choose_datasets
+
+    specs = grid_specs(
+        choose_datasets(_names(datasets)),
+        _names(models),
+        choose_augmenters(_names(augmenters)),
+        n_splits=n_splits,
+        seeds=[_integer("seeds", seed) for seed in _names(seeds)],
+        **parse_parameters(parameter),
+    )
+    home = RunStore(store) if store else default_store()
+    result = run_grid(specs, home, jobs=jobs, timeout=timeout, progress=sys.stderr.isatty())
+    show_grid(result, home)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_(store: StoreOption = None) -> None:
+    """List the stored runs."""
+    from cemag.cli.reports import show_runs
+    from cemag.runs import RunStore, default_store, published_store
+
+    for home in [RunStore(store)] if store else [default_store(), published_store()]:
+        show_runs(home)
+
+
+@app.command()
+def show(
+    key: Annotated[str, typer.Argument(help="Key of a run, or its first digits.")], store: StoreOption = None
+) -> None:
+    """Show one stored run: what was run, what was found, where it came from."""
+    from cemag.cli.reports import show_record
+    from cemag.runs import RunStore, default_store, published_store
+
+    homes = [RunStore(store)] if store else [default_store(), published_store()]
+    home = next((home for home in homes if home.matches(key)), homes[0])
+    record = home.find(key)
+    show_record(record, home.path(record.spec))
+
+
+@app.command()
+def book(
+    profile: Annotated[str, typer.Option(help="Named set of parameters in notebooks/profiles/.")] = "quick",
+    parameter: Parameters = None,
+    jobs: Jobs = None,
+    force: Annotated[bool, typer.Option("--force", help="Run every notebook again.")] = False,
+) -> None:
+    """Execute the notebooks whose inputs changed and render the book."""
+    from cemag.publishing import build_book
+
+    root = _root()
+    result = build_book(
+        profile=profile, overrides=parse_parameters(parameter), jobs=jobs or 2, force=force, root=root
+    )
+    print(f"book: {result.index}")
+    print(f"open it in a browser, or serve it: cemag serve  ({result.seconds:.1f} s)")
+
+
+@app.command()
+def serve(port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine.")] = 8000) -> None:
+    """Serve the built book on this machine."""
+    from cemag.publishing import html_folder, serve
+
+    serve(html_folder(_root()), port)
+
+
+@app.command()
+def doctor() -> None:
+    """Tell what is installed, which data is within reach, and whether there is a GPU."""
+    from cemag.cli.doctor import show_health
+
+    show_health()
+
+
+def _root() -> Path:
+    from cemag.runs.store import project_root
+
+    root = project_root()
+    if root is None:
+        raise CemagError(
+            f"no cemag project at or above {Path.cwd()}: run this inside a clone of the repository"
+        )
+    return root
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise SpecError(f"{text!r} names nothing: give one name or more, by commas")
+    return names
+
+
+def _integer(field: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise SpecError(f"{field} is {text!r}: whole numbers by commas are needed") from None

@@ -1,0 +1,91 @@
+"""What the commands print about runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cemag.runs import GridResult, RunRecord, RunStore
+
+CONSOLE = Console()
+DEFAULT_RULE = ("signed", "shared", "first", True)
+
+
+def show_record(record: RunRecord, path: Path) -> None:
+    """Print a record: the run, how well it predicts, and its CEs per class."""
+    spec, origin = record.spec, record.provenance
+    ratio = "its own" if spec.imbalance_ratio is None else f"{spec.imbalance_ratio:g}"
+    CONSOLE.print(f"[bold]{spec.key}[/]  {path}", soft_wrap=True)
+    CONSOLE.print(
+        f"{spec.dataset} (imbalance {ratio}), {spec.model.name}, {spec.augmenter}, "
+        f"split {spec.split} of {spec.n_splits}, seed {spec.seed}"
+    )
+    scores = record.tables["performance"].to_pylist()[0]
+    CONSOLE.print("  ".join(f"{name} {value:.3f}" for name, value in scores.items()))
+    CONSOLE.print(_per_class(record))
+    CONSOLE.print(
+        f"{origin.n_train} training rows + {origin.n_synthetic} synthetic, {origin.n_test} test rows, "
+        f"{origin.n_ces} CEs a class; fit {origin.fit_seconds:.2f} s, metrics {origin.metric_seconds:.2f} s"
+    )
+    CONSOLE.print(f"digest {record.digest[:16]}, source {origin.source}, {origin.started}", style="dim")
+    if origin.note:
+        CONSOLE.print(f"note: {origin.note}")
+
+
+def _per_class(record: RunRecord) -> Table:
+    table = Table(title="CEs of correctly predicted test instances (signed, shared, first, with bias)")
+    for heading in (
+        "class",
+        "n",
+        "recall",
+        "CEs required (mean)",
+        "of",
+        "union",
+        "common 95 %",
+        "top-10 % share",
+    ):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    scores = {row["class"]: row for row in record.tables["per_class"].to_pylist()}
+    shares = {
+        row["class"]: row["mean"]
+        for row in record.tables["concentration"].to_pylist()
+        if (row["quantity"], row["source"]) == ("top_share", "model")
+    }
+    for row in record.tables["required"].to_pylist():
+        if (row["ranking"], row["sufficiency"], row["stability"], row["bias"]) == DEFAULT_RULE:
+            name = row["class"]
+            table.add_row(
+                name, str(row["n"]), f"{scores[name]['recall']:.3f}", f"{row['mean']:.1f}",
+                str(record.provenance.n_ces), f"{row['union']:.0f}", f"{row['common_subset']:.0f}",
+                f"{shares[name]:.3f}",
+            )  # fmt: skip
+    return table
+
+
+def show_grid(result: GridResult, store: RunStore) -> None:
+    """Print what became of a grid."""
+    CONSOLE.print(
+        f"{len(result.computed)} computed, {len(result.skipped)} stored already, "
+        f"{len(result.failed)} failed; {len(store)} records in {store.root}",
+        soft_wrap=True,
+    )
+    for spec, reason in result.failed.items():
+        line = f"failed: {spec.dataset}, {spec.model.name}, {spec.augmenter}, split {spec.split}: {reason}"
+        CONSOLE.print(line, style="red", soft_wrap=True)
+
+
+def show_runs(store: RunStore) -> None:
+    """Print a line a stored run."""
+    table = Table(title=f"{store.root} ({len(store)} records)", title_justify="left")
+    for heading in ("key", "data set", "model", "augmenter", "split", "seed", "balanced accuracy", "seconds"):
+        table.add_column(heading, justify="right" if heading in ("split", "seed", "seconds") else "left")
+    for record in store:
+        spec, origin = record.spec, record.provenance
+        accuracy = record.tables["performance"]["balanced_accuracy"][0].as_py()
+        table.add_row(
+            spec.key[:10], spec.dataset, spec.model.name, spec.augmenter, str(spec.split), str(spec.seed),
+            f"{accuracy:.3f}", f"{origin.fit_seconds + origin.metric_seconds:.2f}",
+        )  # fmt: skip
+    CONSOLE.print(table)

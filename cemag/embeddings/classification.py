@@ -1,0 +1,248 @@
+"""ClassificationEmbeddings: the factors of every CE of a model, and the sums that it decides from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cemag.embeddings.features import FeatureRows, KernelFeatures, finite
+from cemag.errors import CemagError, DataError
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+    from sklearn.svm import SVC
+
+__all__ = ["ClassificationEmbeddings"]
+
+Array = NDArray[np.float64]
+BLOCK_BYTES = 4 << 20  # a block of CEs that stays in the processor's cache
+KERNEL_IN_MEMORY = 256 << 20  # a kernel matrix below this is kept; above it, blocks are recomputed
+
+
+@dataclass(frozen=True)
+class ClassificationEmbeddings:
+    r"""The classification embeddings (CEs) of N instances, held as factors.
+
+    The CE of instance n, class c and feature j is ``weights[c, j] * features[n, j]``, and the model
+    decides from ``logits[n, c] = sum_j CE + bias[c]``. The whole N x C x d array is never made: a
+    block of rows of one class is, on demand.
+
+    A binary model with a single sum (logistic regression, SVM) has one row of weights and is
+    decided by the sign of that sum: positive for ``classes[1]``, otherwise ``classes[0]``. Its CEs
+    towards ``classes[0]`` are the negative of those towards ``classes[1]``.
+
+    Parameters
+    ----------
+    features : array_like of shape (N, d), or KernelFeatures
+        Feature embeddings: the input of the model's last linear step.
+    weights : array_like of shape (C, d), or (1, d) for a single-sum binary model
+        Weights of the last linear step.
+    bias : array_like of shape (C,) or (1,), optional
+        Zero when not given.
+    classes : array_like of shape (C,), optional
+        Labels in the order of the rows of `weights`; 0, 1, ... when not given.
+
+    Attributes
+    ----------
+    predictions : ndarray of shape (N,)
+        Index into `classes` of the class that the model predicts.
+
+    Raises
+    ------
+    DataError
+        If shapes do not fit together, or a value is NaN or infinite.
+
+    References
+    ----------
+    .. [1] D. A. Dablain and N. V. Chawla, "The Hidden Influence of Latent Feature Magnitude When
+       Learning with Imbalanced Data", arXiv:2407.10165, 2024.
+
+    Examples
+    --------
+    >>> ce = ClassificationEmbeddings([[2.0, 1.0]], [[1.0, 0.0], [0.5, 3.0]], bias=[0.0, -1.0])
+    >>> ce.logits()
+    array([[2., 3.]])
+    >>> ce.of_class(slice(0, 1), 1)
+    array([[1., 3.]])
+    """
+
+    features: FeatureRows
+    weights: Array
+    bias: Array = None  # type: ignore[assignment]  # filled in __post_init__
+    classes: NDArray[Any] = None  # type: ignore[assignment]
+    predictions: NDArray[np.intp] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        features = self.features
+        if not isinstance(features, KernelFeatures):
+            features = finite("features", features, 2)  # type: ignore[arg-type]
+        weights = finite("weights", self.weights, 2)
+        if features.shape[1] != weights.shape[1]:
+            raise DataError(
+                f"features has shape {features.shape} and weights {weights.shape}: "
+                "the number of columns must be the same"
+            )
+        if weights.shape[1] == 0:
+            raise DataError(f"weights has shape {weights.shape}: at least one feature is needed")
+        bias = np.zeros(len(weights)) if self.bias is None else finite("bias", self.bias, 1)
+        if bias.shape != weights.shape[:1]:
+            raise DataError(f"bias has shape {bias.shape} and weights {weights.shape}: one bias per row")
+        n_classes = max(2, len(weights))
+        classes = np.arange(n_classes) if self.classes is None else np.asarray(self.classes)
+        if classes.shape != (n_classes,):
+            raise DataError(f"classes has shape {classes.shape}: ({n_classes},) is needed")
+        fields = {"features": features, "weights": weights, "bias": bias, "classes": classes}
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "predictions", decide(self.logits()))
+
+    # ------------------------------------------------------------------ constructors
+
+    @classmethod
+    def from_linear(cls, model: BaseEstimator, X: ArrayLike) -> ClassificationEmbeddings:
+        """CEs of a fitted linear classifier of scikit-learn: one per input feature.
+
+        Parameters
+        ----------
+        model : estimator with ``coef_``, ``intercept_`` and ``classes_``
+            ``LogisticRegression``, ``LinearSVC``, ``RidgeClassifier``, ``SGDClassifier`` and others.
+        X : array_like of shape (N, d)
+            Instances as the model takes them (after any scaling).
+        """
+        for name in ("coef_", "intercept_", "classes_"):
+            if not hasattr(model, name):
+                raise CemagError(
+                    f"{type(model).__name__} has no {name}: a fitted linear classifier is needed"
+                )
+        weights = np.atleast_2d(model.coef_)
+        bias = np.broadcast_to(np.atleast_1d(model.intercept_), len(weights))
+        return cls(np.asarray(X), weights, bias, model.classes_)
+
+    @classmethod
+    def from_svc(cls, model: SVC, X: ArrayLike) -> ClassificationEmbeddings:
+        """CEs of a fitted binary RBF-kernel ``SVC``: ``alpha_i y_i K(s_i, x)``, one per support vector.
+
+        Parameters
+        ----------
+        model : sklearn.svm.SVC
+            Fitted, ``kernel="rbf"``, two classes.
+        X : array_like of shape (N, p)
+            Instances as the model takes them.
+
+        Raises
+        ------
+        CemagError
+            For another kernel, or more than two classes (there ``SVC`` decides by votes of
+            one-against-one pairs and has no single sum per class).
+        """
+        if model.kernel != "rbf":
+            raise CemagError(f"SVC has kernel {model.kernel!r}: supported is 'rbf'")
+        if not hasattr(model, "dual_coef_"):
+            raise CemagError("SVC is not fitted: call fit first")
+        if len(model.classes_) != 2:
+            raise CemagError(
+                f"SVC has {len(model.classes_)} classes: supported is 2 (one-against-one votes have no "
+                "single sum; wrap the SVC in OneVsRestClassifier and pass its binary parts)"
+            )
+        features: FeatureRows = KernelFeatures(np.asarray(X), model.support_vectors_, float(model._gamma))
+        if 8 * features.shape[0] * features.shape[1] <= KERNEL_IN_MEMORY:
+            features = features[:]
+        return cls(features, model.dual_coef_, model.intercept_, model.classes_)
+
+    # ------------------------------------------------------------------ shape
+
+    @property
+    def n_instances(self) -> int:
+        """N."""
+        return self.features.shape[0]
+
+    @property
+    def n_features(self) -> int:
+        """Number d of features, which is the number of CEs per class."""
+        return self.features.shape[1]
+
+    @property
+    def single_sum(self) -> bool:
+        """Whether the model is binary and decides by the sign of one sum."""
+        return len(self.weights) == 1
+
+    # ------------------------------------------------------------------ values
+
+    def blocks(self, rows: NDArray[np.intp] | None = None) -> Iterator[NDArray[np.intp]]:
+        """Split rows (all, when not given) into runs whose (n, d) float64 arrays fit in the cache."""
+        rows = np.arange(self.n_instances) if rows is None else rows
+        step = max(1, BLOCK_BYTES // (8 * self.n_features))
+        for start in range(0, len(rows), step):
+            yield rows[start : start + step]
+
+    def logits(self) -> Array:
+        """Sum of the CEs plus bias: (N, C), or (N, 1) for a single-sum binary model."""
+        out = np.empty((self.n_instances, len(self.weights)))
+        for rows in self.blocks():
+            out[rows] = self.features[rows] @ self.weights.T
+        return out + self.bias
+
+    def of_class(self, rows: slice | NDArray[np.intp], labels: int | NDArray[np.intp]) -> Array:
+        """CEs of some rows towards a class each: (n, d).
+
+        Parameters
+        ----------
+        rows : slice or integer array
+            The instances.
+        labels : int or ndarray of shape (n,)
+            Index into `classes`, one for all rows or one a row.
+        """
+        return self.weigh(self.features[rows], labels)
+
+    def weigh(self, features: Array, labels: int | NDArray[np.intp]) -> Array:
+        """CEs towards a class each of rows of features already in hand: (n, d)."""
+        if self.single_sum:
+            return np.where(np.asarray(labels) == 1, 1.0, -1.0)[..., None] * (self.weights[0] * features)
+        return self.weights[labels] * features
+
+    def of_prediction(self, rows: slice | NDArray[np.intp]) -> Array:
+        """CEs of some rows towards the class that the model predicts for each: (n, d)."""
+        return self.of_class(rows, self.predictions[rows])
+
+    def take(self, indices: NDArray[np.intp]) -> ClassificationEmbeddings:
+        """Return the same model's CEs of some of the instances."""
+        features: FeatureRows
+        if isinstance(self.features, KernelFeatures):
+            features = replace(self.features, X=self.features.X[indices])
+        else:
+            features = self.features[indices]
+        return replace(self, features=features)
+
+    def without_bias(self) -> ClassificationEmbeddings:
+        """Return the same CEs without the bias: a model that decides from the sum of the CEs alone."""
+        return replace(self, bias=np.zeros_like(self.bias))
+
+    def label_indices(self, y: ArrayLike) -> NDArray[np.intp]:
+        """Map labels (N,) to indices into `classes`.
+
+        Raises
+        ------
+        DataError
+            If the number of labels is not N, or a label is not among `classes`.
+        """
+        y = np.asarray(y)
+        if y.shape != (self.n_instances,):
+            raise DataError(f"y has shape {y.shape}: ({self.n_instances},) is needed, one label an instance")
+        order = np.argsort(self.classes)
+        found = order[np.searchsorted(self.classes, y, sorter=order).clip(max=len(self.classes) - 1)]
+        if (wrong := self.classes[found] != y).any():
+            raise DataError(
+                f"y holds {y[wrong][0].item()!r}, which is not one of the classes {self.classes.tolist()}"
+            )
+        return found
+
+
+def decide(logits: Array) -> NDArray[np.intp]:
+    """Index of the predicted class per row of logits (N, C) or (N, 1), as scikit-learn and argmax do."""
+    if logits.shape[1] == 1:
+        return (logits[:, 0] > 0).astype(np.intp)
+    return logits.argmax(axis=1)

@@ -1,0 +1,137 @@
+"""CEs add up to the model's own decision function, and agree with independent attributions."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.preprocessing import scale
+from sklearn.svm import SVC, LinearSVC
+
+from cemag.embeddings import ClassificationEmbeddings, KernelFeatures, classification
+from cemag.errors import CemagError, DataError
+
+
+@pytest.fixture(scope="module")
+def binary():
+    X, y = load_breast_cancer(return_X_y=True)
+    return scale(X), y
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return scale(X)[:600], y[:600]
+
+
+def relative_error(found, expected):
+    return np.abs(found - expected).max() / np.abs(expected).max()
+
+
+@pytest.mark.parametrize("model", [LogisticRegression(max_iter=500), LinearSVC(), RidgeClassifier()])
+@pytest.mark.parametrize("data", ["binary", "digits"])
+def test_sum_of_ces_is_the_decision_function_of_linear_models(model, data, request):
+    X, y = request.getfixturevalue(data)
+    model.fit(X, y)
+    ce = ClassificationEmbeddings.from_linear(model, X)
+    decision = model.decision_function(X)
+    assert relative_error(ce.logits(), decision.reshape(len(X), -1)) < 1e-6
+    assert (ce.classes[ce.predictions] == model.predict(X)).all()
+    sums = np.column_stack([ce.of_class(slice(None), c).sum(axis=1) for c in range(len(ce.classes))])
+    if ce.single_sum:
+        assert relative_error(sums[:, 1] + ce.bias, decision) < 1e-6
+        np.testing.assert_array_equal(sums[:, 0], -sums[:, 1])
+    else:
+        assert relative_error(sums + ce.bias, decision) < 1e-6
+
+
+@pytest.mark.parametrize("gamma", ["scale", "auto", 0.003])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_sum_of_ces_is_the_decision_function_of_an_svc(binary, gamma, lazy, monkeypatch):
+    if lazy:
+        monkeypatch.setattr(classification, "KERNEL_IN_MEMORY", 0)
+        monkeypatch.setattr(classification, "BLOCK_BYTES", 8 * 1000)
+    X, y = binary
+    model = SVC(gamma=gamma).fit(X[:400], y[:400])
+    ce = ClassificationEmbeddings.from_svc(model, X)
+    assert isinstance(ce.features, KernelFeatures) == lazy
+    assert ce.n_features == len(model.support_)
+    assert relative_error(ce.logits()[:, 0], model.decision_function(X)) < 1e-6
+    assert (ce.classes[ce.predictions] == model.predict(X)).all()
+
+
+def test_ces_agree_with_captum_input_x_gradient(digits):
+    torch = pytest.importorskip("torch")
+    attr = pytest.importorskip("captum.attr")
+    X, y = digits
+    model = LogisticRegression(max_iter=500).fit(X, y)
+    ce = ClassificationEmbeddings.from_linear(model, X)
+    linear = torch.nn.Linear(X.shape[1], 10, dtype=torch.float64)
+    linear.weight.data, linear.bias.data = torch.tensor(model.coef_), torch.tensor(model.intercept_)
+    target = torch.tensor(ce.predictions)
+    found = attr.InputXGradient(linear).attribute(torch.tensor(X, requires_grad=True), target=target)
+    np.testing.assert_allclose(ce.of_prediction(slice(None)), found.detach().numpy(), rtol=1e-10)
+
+
+def test_ces_agree_with_shap_linear_explainer(binary):
+    shap = pytest.importorskip("shap")
+    X, y = binary
+    model = LogisticRegression(max_iter=500).fit(X, y)
+    ce = ClassificationEmbeddings.from_linear(model, X)
+    # against a background at zero, a Shapley value of a linear model is weight times feature
+    found = shap.LinearExplainer(model, np.zeros((1, X.shape[1]))).shap_values(X)
+    np.testing.assert_allclose(ce.of_class(slice(None), 1), found, atol=1e-10)
+
+
+def test_kernel_features_agree_with_scikit_learn(binary):
+    from sklearn.metrics.pairwise import rbf_kernel
+
+    X, _ = binary
+    found = KernelFeatures(X, X[:50], gamma=0.02)[np.arange(30)]
+    np.testing.assert_allclose(found, rbf_kernel(X[:30], X[:50], gamma=0.02), atol=1e-12)
+
+
+def test_take_and_without_bias_keep_the_factors(digits):
+    X, y = digits
+    ce = ClassificationEmbeddings.from_linear(LogisticRegression(max_iter=500).fit(X, y), X)
+    some = ce.take(np.array([5, 2]))
+    np.testing.assert_allclose(some.logits(), ce.logits()[[5, 2]])
+    np.testing.assert_allclose(ce.without_bias().logits(), ce.logits() - ce.bias)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"features": [[1.0, np.nan]], "weights": [[1.0, 2.0]]}, r"features has 1 NaN or infinite value"),
+        ({"features": [[1.0]], "weights": [[np.inf]]}, r"weights has 1 NaN or infinite"),
+        ({"features": [[1.0, 2.0]], "weights": [[1.0]]}, r"features has shape \(1, 2\) and weights \(1, 1\)"),
+        ({"features": [1.0], "weights": [[1.0]]}, r"features has shape \(1,\): 2 dimension"),
+        ({"features": [[1.0]], "weights": [[1.0]], "bias": [1.0, 2.0]}, r"bias has shape \(2,\)"),
+        ({"features": [[1.0]], "weights": [[1.0]], "classes": [1]}, r"classes has shape \(1,\): \(2,\)"),
+        ({"features": np.ones((2, 0)), "weights": np.ones((2, 0))}, r"at least one feature"),
+    ],
+)
+def test_unfit_arrays_are_refused_by_name(arguments, message):
+    with pytest.raises(DataError, match=message):
+        ClassificationEmbeddings(**arguments)
+
+
+def test_labels_must_be_known_classes():
+    ce = ClassificationEmbeddings([[1.0], [2.0]], [[1.0]], classes=["ham", "spam"])
+    assert ce.label_indices(["spam", "ham"]).tolist() == [1, 0]
+    with pytest.raises(DataError, match="'eggs', which is not one of the classes"):
+        ce.label_indices(["spam", "eggs"])
+    with pytest.raises(DataError, match=r"y has shape \(1,\)"):
+        ce.label_indices(["spam"])
+
+
+def test_unsupported_models_are_refused_with_what_is_supported(binary, digits):
+    with pytest.raises(CemagError, match="kernel 'linear': supported is 'rbf'"):
+        ClassificationEmbeddings.from_svc(SVC(kernel="linear").fit(*binary), binary[0])
+    with pytest.raises(CemagError, match="10 classes: supported is 2"):
+        ClassificationEmbeddings.from_svc(SVC().fit(*digits), digits[0])
+    with pytest.raises(CemagError, match="not fitted"):
+        ClassificationEmbeddings.from_svc(SVC(), binary[0])
+    with pytest.raises(CemagError, match="LogisticRegression has no coef_"):
+        ClassificationEmbeddings.from_linear(LogisticRegression(), binary[0])
+    with pytest.raises(DataError, match="gamma is 0"):
+        KernelFeatures([[1.0]], [[1.0]], gamma=0)

@@ -1,0 +1,45 @@
+"""The CE metrics: how many CEs are required, how concentrated they are, how magnitude follows frequency.
+
+Pure functions of arrays, vectorised over instances and safe in memory (blocks, never N x C x d).
+Reads and writes nothing.
+"""
+
+from cemag.metrics.concentration import (
+    Concentration,
+    concentration,
+    half_normal_null,
+    n_top,
+    permuted_weights_null,
+)
+from cemag.metrics.frequency import Frequency, frequency
+from cemag.metrics.measure import RELATIONS, TrainingView, measure
+from cemag.metrics.performance import per_class_scores, scores
+from cemag.metrics.relation import Relation, relation
+from cemag.metrics.required import Required, ces_required, common_subset, required
+from cemag.metrics.rules import RANKINGS, STABILITIES, SUFFICIENCIES, Rule, rules_for
+
+__all__ = [
+    "RANKINGS",
+    "RELATIONS",
+    "STABILITIES",
+    "SUFFICIENCIES",
+    "Concentration",
+    "Frequency",
+    "Relation",
+    "Required",
+    "Rule",
+    "TrainingView",
+    "ces_required",
+    "common_subset",
+    "concentration",
+    "frequency",
+    "half_normal_null",
+    "measure",
+    "n_top",
+    "per_class_scores",
+    "permuted_weights_null",
+    "relation",
+    "required",
+    "rules_for",
+    "scores",
+]

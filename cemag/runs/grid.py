@@ -1,0 +1,213 @@
+"""Grids of runs: whatever is not stored yet is computed, each cell on its own, through one Executor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from cemag.errors import CemagError
+from cemag.runs.spec import RunSpec
+from cemag.runs.store import RunStore
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+__all__ = ["GridResult", "grid_specs", "run_grid"]
+
+
+@dataclass
+class GridResult:
+    """What became of a grid.
+
+    Attributes
+    ----------
+    computed, skipped : list of RunSpec
+        Stored by this call, and found stored already.
+    failed : dict of RunSpec to str
+        Reason, in one line, of each cell that gave no record.
+    """
+
+    computed: list[RunSpec] = field(default_factory=list)
+    skipped: list[RunSpec] = field(default_factory=list)
+    failed: dict[RunSpec, str] = field(default_factory=dict)
+
+
+def grid_specs(
+    datasets: Sequence[str],
+    models: Sequence[str],
+    augmenters: Sequence[str],
+    *,
+    n_splits: int = 5,
+    seeds: Sequence[int] = (0,),
+    **fixed: Any,
+) -> list[RunSpec]:
+    """All combinations of data sets, models, augmenters, seeds and splits, validated.
+
+    Examples
+    --------
+    >>> len(grid_specs(["breast_cancer"], ["logistic", "svm"], ["none", "smote"]))
+    20
+    """
+    return [
+        RunSpec.parse(
+            {
+                "dataset": dataset,
+                "model": model,
+                "augmenter": augmenter,
+                "seed": seed,
+                "split": split,
+                "n_splits": n_splits,
+                **fixed,
+            }
+        )
+        for dataset, model, augmenter, seed, split in product(
+            datasets, models, augmenters, seeds, range(n_splits)
+        )
+    ]
+
+
+def run_grid(
+    specs: Iterable[RunSpec],
+    store: RunStore,
+    *,
+    executor: Executor | None = None,
+    jobs: int | None = None,
+    timeout: float | None = None,
+    retries: int = 1,
+    progress: bool = False,
+) -> GridResult:
+    """Compute and store every run of a grid that is not stored yet.
+
+    Parameters
+    ----------
+    specs : iterable of RunSpec
+        The cells; equal ones count once.
+    store : RunStore
+        Where records are, and where new ones go as each is done: killing a grid costs at most the
+        cells that were running, and starting it again goes on where it stopped.
+    executor : concurrent.futures.Executor, optional
+        Where cells run: ``dask.distributed.Client().get_executor()`` for a cluster that shares the
+        store's folder. A pool of `jobs` local processes when not given.
+    jobs : int, optional
+        Local processes; one a core when not given.
+    timeout : float, optional
+        Seconds after which a local cell is killed.
+    retries : int, default=1
+        How often a cell whose process died or timed out is tried again. Bad input is not.
+    progress : bool, default=False
+        Show a bar on standard error.
+
+    Returns
+    -------
+    GridResult
+
+    Raises
+    ------
+    CemagError
+        Before any work: a data set that is missing or altered, a damaged record among those to skip.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     grid = run_grid(grid_specs(["breast_cancer"], ["logistic"], ["none"]), RunStore(folder), jobs=1)
+    >>> len(grid.computed), len(grid.skipped)
+    (5, 0)
+    """
+    unique = {spec.key: spec for spec in specs}
+    result = GridResult(skipped=[spec for spec in unique.values() if spec in store])
+    for spec in result.skipped:
+        store.get(spec)
+    missing = sorted((s for s in unique.values() if s not in store), key=_expected_cost, reverse=True)
+    _check_data(missing)
+    if not missing:
+        return result
+    with _executor(executor, jobs, timeout) as pool, _bar(len(missing), progress) as advance:
+        _drain(missing, store, pool, retries, result, advance)
+    return result
+
+
+def compute_cell(spec_json: str, store_root: str) -> None:
+    """Compute one run and store it; this is what travels to a worker."""
+    from cemag.runs.execute import run
+
+    RunStore(store_root).put(run(RunSpec.model_validate_json(spec_json)))
+
+
+def _drain(
+    specs: Sequence[RunSpec],
+    store: RunStore,
+    pool: Executor,
+    retries: int,
+    result: GridResult,
+    advance: Callable[[], None],
+) -> None:
+    """Submit all cells and collect them, trying again those whose process was lost."""
+    waiting = list(specs)
+    for attempt in range(retries + 1):
+        cells: dict[Future[None], RunSpec] = {
+            pool.submit(compute_cell, spec.model_dump_json(), str(store.root.resolve())): spec
+            for spec in waiting
+        }
+        waiting = []
+        for cell in as_completed(cells):
+            spec, error = cells[cell], cell.exception()
+            if error is None:
+                result.computed.append(spec)
+            elif isinstance(error, CemagError) or attempt == retries:
+                result.failed[spec] = _one_line(error)
+            else:
+                waiting.append(spec)
+                continue
+            advance()
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, CemagError) else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+def _check_data(specs: Iterable[RunSpec]) -> None:
+    from cemag.datasets import load_tabular
+
+    for name in sorted({spec.dataset for spec in specs}):
+        load_tabular(name)
+
+
+def _expected_cost(spec: RunSpec) -> float:
+    """Order in which to start: the slow cells first, so that none is left for last."""
+    from cemag.datasets import get_dataset_info
+
+    n = get_dataset_info(spec.dataset).n_samples
+    return n**2 * (1 + (spec.augmenter != "none")) if spec.model.name == "svm" else n
+
+
+@contextmanager
+def _executor(given: Executor | None, jobs: int | None, timeout: float | None) -> Iterator[Executor]:
+    if given is not None:
+        yield given
+        return
+    from cemag.runs.local import LocalExecutor
+
+    with LocalExecutor(jobs or os.cpu_count() or 1, timeout) as pool:
+        yield pool
+
+
+@contextmanager
+def _bar(total: int, shown: bool) -> Iterator[Callable[[], None]]:
+    if not shown:
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = ("runs", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), "left", TimeRemainingColumn())
+    bar: Progress
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task: TaskID = bar.add_task("runs", total=total)
+        yield lambda: bar.advance(task)

@@ -1,0 +1,62 @@
+"""Local processes behind the Executor interface: a cell may time out or die, and costs itself alone."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any
+
+from pebble import ProcessPool
+
+__all__ = ["LocalExecutor"]
+
+
+class LocalExecutor(Executor):
+    """Run each submitted call in a worker process; a worker that dies costs its own call alone.
+
+    Parameters
+    ----------
+    jobs : int
+        Worker processes.
+    timeout : float, optional
+        Seconds after which a call's process is killed.
+
+    Examples
+    --------
+    >>> with LocalExecutor(1) as pool:
+    ...     pool.submit(abs, -3).result()
+    3
+    """
+
+    def __init__(self, jobs: int, timeout: float | None = None) -> None:
+        self._timeout = timeout
+        self._pool = ProcessPool(max_workers=jobs, context=_context())
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Schedule a call."""
+        future: Future[Any] = self._pool.schedule(fn, args=args, kwargs=kwargs, timeout=self._timeout)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Stop the workers, after what is submitted is done, or at once with `cancel_futures`."""
+        if cancel_futures:
+            self._pool.stop()
+        else:
+            self._pool.close()
+        if wait:
+            self._pool.join()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.shutdown(cancel_futures=kind is not None)
+
+
+def _context() -> Any:
+    """Fork from a server that has the libraries loaded already; threads of the parent are not copied."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["cemag.runs.execute", "sklearn.svm", "sklearn.linear_model", "imblearn.over_sampling"]
+    )
+    return context

@@ -1,0 +1,146 @@
+"""RunSpec: everything that a run depends on, validated before any work starts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from cemag.errors import CemagError, SpecError, check_known
+from cemag.models import MODELS, LogisticModel, ModelSpec
+
+__all__ = ["RECORD_VERSION", "RunSpec"]
+
+RECORD_VERSION = 1  # raise it when the same specification no longer means the same numbers
+
+
+class RunSpec(BaseModel):
+    """One run: a data set, its imbalance and split, a model, an augmenter, and the seeds.
+
+    Frozen, and unknown fields are refused. Two equal specifications have the same `key`, and give
+    the same record.
+
+    Parameters
+    ----------
+    dataset : str
+        Name in ``cemag.datasets.DATASETS``.
+    model : LogisticModel or SVMModel, or the name of one
+        Model and its settings.
+    augmenter : str, default="none"
+        Name in ``cemag.samplers.AUGMENTERS``.
+    imbalance_ratio : float, optional
+        Majority over minority to thin the minority to; the set's own when not given.
+    split, n_splits : int, default=0, 5
+        Which of how many stratified folds is the test set.
+    data_seed : int, default=0
+        Draws the imbalanced subset and the folds.
+    seed : int, default=0
+        Draws what the augmenter and the model draw; kept apart from `data_seed`.
+    k_neighbors : int, default=5
+        Neighbours of SMOTE and ADASYN.
+
+    Raises
+    ------
+    SpecError
+        From `parse` and `with_`, in one line; the constructor itself raises pydantic's error.
+
+    Examples
+    --------
+    >>> spec = RunSpec(dataset="breast_cancer", model="svm", augmenter="smote")
+    >>> spec.model.gamma, len(spec.key)
+    ('scale', 32)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    model: ModelSpec = LogisticModel()
+    augmenter: str = "none"
+    imbalance_ratio: float | None = Field(default=None, ge=1, allow_inf_nan=False)
+    split: int = Field(default=0, ge=0)
+    n_splits: int = Field(default=5, ge=2, le=50)
+    data_seed: int = Field(default=0, ge=0, lt=2**32)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    k_neighbors: int = Field(default=5, ge=1)
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _model_by_name(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": check_known("model", value, MODELS)}
+        return value
+
+    @field_validator("dataset")
+    @classmethod
+    def _known_dataset(cls, value: str) -> str:
+        from cemag.datasets import DATASETS
+
+        return check_known("data set", value, DATASETS)
+
+    @field_validator("augmenter")
+    @classmethod
+    def _known_augmenter(cls, value: str) -> str:
+        from cemag.samplers import AUGMENTERS
+
+        return check_known("augmenter", value, AUGMENTERS)
+
+    @model_validator(mode="after")
+    def _split_in_range(self) -> Self:
+        if self.split >= self.n_splits:
+            raise ValueError(f"split is {self.split}: it must be below n_splits, which is {self.n_splits}")
+        return self
+
+    @property
+    def key(self) -> str:
+        """Content address: 32 hexadecimal digits of a SHA-256 over the canonical specification."""
+        text = json.dumps({"record": RECORD_VERSION, "spec": self.model_dump(mode="json")}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], where: str = "specification") -> RunSpec:
+        """Validate a mapping; every fault in it becomes one line of a SpecError.
+
+        Examples
+        --------
+        >>> RunSpec.parse({"dataset": "breast_cancer", "splits": 3})
+        Traceback (most recent call last):
+        ...
+        cemag.errors.SpecError: specification: unknown field 'splits': did you mean 'n_splits'? known: ...
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise SpecError(f"{where}: {'; '.join(_fault(cls, e) for e in error.errors())}") from None
+
+    @classmethod
+    def read(cls, path: Path, **changes: Any) -> RunSpec:
+        """Read a JSON file, change some fields, and validate."""
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise SpecError(f"{path}: not a readable JSON specification ({error})") from None
+        if not isinstance(values, dict):
+            raise SpecError(f"{path}: holds a {type(values).__name__}: a JSON object is needed")
+        return cls.parse(values | changes, str(path))
+
+    def with_(self, **changes: Any) -> RunSpec:
+        """Return a copy with some fields changed, validated again."""
+        return self.parse(self.model_dump() | changes)
+
+
+def _fault(model: type[BaseModel], error: Any) -> str:
+    """One pydantic error in our words: the field, its value, what is allowed."""
+    field = ".".join(str(part) for part in error["loc"] if part not in MODELS)
+    if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
+        try:
+            check_known("field", field, model.model_fields)
+        except CemagError as unknown:
+            return str(unknown)
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return message
+    return f"{field} is {error['input']!r}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,136 @@
+"""Study: the runs that a chapter asks for, read from the stores, computed where missing, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import pyarrow as pa
+
+from cemag.errors import CemagError
+from cemag.runs.grid import run_grid
+from cemag.runs.record import RunRecord
+from cemag.runs.spec import RunSpec
+from cemag.runs.store import RunStore, default_store, published_store
+
+__all__ = ["Study", "open_study"]
+
+BUILD, PUBLISHED = "this build", "published record"
+
+
+@dataclass(frozen=True)
+class Study:
+    """Records of a set of runs, and which store each came from.
+
+    Attributes
+    ----------
+    records : tuple of RunRecord
+    sources : mapping of key to str
+        ``"this build"`` or ``"published record"``.
+    not_run : tuple of RunSpec
+        Runs that were asked for, are not stored and were not to be computed.
+    """
+
+    records: tuple[RunRecord, ...]
+    sources: Mapping[str, str]
+    not_run: tuple[RunSpec, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """A row a run: what was run, where its record is from, how long it took, its note."""
+        return pd.DataFrame([self._run_row(record) for record in self.records])
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One table of all records, each row with the run that it belongs to.
+
+        Parameters
+        ----------
+        name : str
+            A table of `cemag.metrics.measure`, such as ``"required"``.
+        """
+        stacked = pa.concat_tables(
+            [
+                record.tables[name].append_column(
+                    "key", pa.array([record.spec.key] * len(record.tables[name]))
+                )
+                for record in self.records
+            ]
+        )
+        return self.runs.merge(stacked.to_pandas(), on="key", validate="one_to_many")
+
+    def _run_row(self, record: RunRecord) -> dict[str, object]:
+        spec, origin = record.spec, record.provenance
+        return {
+            "key": spec.key,
+            "dataset": spec.dataset,
+            "model": spec.model.name,
+            "augmenter": spec.augmenter,
+            "imbalance_ratio": spec.imbalance_ratio,
+            "split": spec.split,
+            "seed": spec.seed,
+            "source": self.sources[spec.key],
+            "n_train": origin.n_train,
+            "n_synthetic": origin.n_synthetic,
+            "n_test": origin.n_test,
+            "n_ces": origin.n_ces,
+            "fit_seconds": origin.fit_seconds,
+            "metric_seconds": origin.metric_seconds,
+            "note": origin.note,
+        }
+
+
+def open_study(
+    specs: Sequence[RunSpec],
+    *,
+    store: RunStore | None = None,
+    published: RunStore | None = None,
+    compute: bool = True,
+    jobs: int | None = None,
+    progress: bool = False,
+) -> Study:
+    """Gather the records of some runs: published ones, then stored ones, then computed ones.
+
+    Parameters
+    ----------
+    specs : sequence of RunSpec
+    store : RunStore, optional
+        Where new records go; `default_store()` when not given.
+    published : RunStore, optional
+        Read only; `published_store()` when not given.
+    compute : bool, default=True
+        Whether to run what is stored nowhere; otherwise it is listed as not run.
+    jobs, progress
+        As for `run_grid`.
+
+    Raises
+    ------
+    CemagError
+        If a run fails, naming it, or a record is damaged.
+
+    Examples
+    --------
+    >>> open_study([RunSpec(dataset="breast_cancer")], store=RunStore("none"), compute=False).not_run[0].split
+    0
+    """
+    store, published = store or default_store(), published or published_store()
+    elsewhere = [spec for spec in specs if spec not in published]
+    if compute:
+        failed = run_grid(elsewhere, store, jobs=jobs, progress=progress).failed
+        for spec, reason in failed.items():
+            raise CemagError(
+                f"{len(failed)} run(s) failed, the first: {spec.dataset}, {spec.model.name}, "
+                f"{spec.augmenter}, split {spec.split}: {reason}"
+            )
+    sources, records, not_run = {}, [], []
+    for spec in {spec.key: spec for spec in specs}.values():
+        home = published if spec in published else store
+        if spec not in home:
+            not_run.append(spec)
+            continue
+        records.append(home.get(spec))
+        sources[spec.key] = PUBLISHED if home is published else BUILD
+    return Study(tuple(records), sources, tuple(not_run))
