@@ -12,7 +12,7 @@ from cemag.metrics.concentration import (
     permuted_weights_null,
 )
 from cemag.metrics.frequency import Frequency, frequency
-from cemag.metrics.measure import RELATIONS, TrainingView, measure
+from cemag.metrics.measure import RELATIONS, TrainingView, measure, sample_per_class
 from cemag.metrics.performance import per_class_scores, scores
 from cemag.metrics.relation import Relation, relation
 from cemag.metrics.required import Required, ces_required, common_subset, required
@@ -41,5 +41,6 @@ __all__ = [
     "relation",
     "required",
     "rules_for",
+    "sample_per_class",
     "scores",
 ]

@@ -25,7 +25,7 @@ from cemag.metrics.relation import relation
 from cemag.metrics.required import common_subset, required
 from cemag.metrics.rules import Rule, rules_for
 
-__all__ = ["RELATIONS", "TrainingView", "measure"]
+__all__ = ["RELATIONS", "TrainingView", "measure", "sample_per_class"]
 
 MAX_FEATURE_ROWS = 256
 RESAMPLED_PAIRS = 400_000  # a correlation over thousands of support vectors needs fewer resamples
@@ -62,6 +62,7 @@ def measure(
     *,
     train: TrainingView | None = None,
     rules: Sequence[Rule] | None = None,
+    max_per_class: int | None = None,
     random_state: int = 0,
 ) -> dict[str, pa.Table]:
     """All CE metrics of a model, per class.
@@ -76,8 +77,11 @@ def measure(
         Where to measure frequency; `ce` itself when not given.
     rules : sequence of Rule, optional
         All rules that differ for the model when not given.
+    max_per_class : int, optional
+        Judge CEs by at most so many instances a class, drawn at random; by all when not given. How
+        well the model predicts is always judged by all.
     random_state : int, default=0
-        For the bootstrap and the permuted weights.
+        For the bootstrap, the permuted weights and the draw of instances.
 
     Returns
     -------
@@ -105,15 +109,41 @@ def measure(
     labels = ce.label_indices(y)
     train = train or TrainingView(ce, np.asarray(y))
     predicted, true = ce.classes[ce.predictions], ce.classes[labels]
+    performance = pa.table({name: [value] for name, value in scores(true, predicted).items()})
+    per_class = {"class": _names(ce.classes), **per_class_scores(true, predicted, ce.classes)}
+    rows = sample_per_class(labels, max_per_class, random_state=random_state)
+    if len(rows) < ce.n_instances:
+        ce, labels, true = ce.take(rows), labels[rows], true[rows]
     features = _features_table(ce, labels, train)
     return {
-        "performance": pa.table({name: [value] for name, value in scores(true, predicted).items()}),
-        "per_class": pa.table({"class": _names(ce.classes), **per_class_scores(true, predicted, ce.classes)}),
+        "performance": performance,
+        "per_class": pa.table(per_class),
         "required": _required_table(ce, true, rules_for(ce) if rules is None else rules),
         "concentration": _concentration_table(ce, labels, random_state),
         "relation": _relation_table(features, random_state),
         "features": _thinned(features),
     }
+
+
+def sample_per_class(
+    labels: NDArray[Any], max_per_class: int | None, *, random_state: int
+) -> NDArray[np.intp]:
+    """Sorted indices of at most `max_per_class` instances a class; of all when it is None.
+
+    Examples
+    --------
+    >>> len(sample_per_class(np.array([0] * 90 + [1] * 5), 20, random_state=0))
+    25
+    """
+    if max_per_class is None:
+        return np.arange(len(labels))
+    rng = np.random.default_rng(random_state)
+    by_class = (np.flatnonzero(labels == label) for label in np.unique(labels))
+    chosen = [
+        rows if len(rows) <= max_per_class else rng.choice(rows, max_per_class, replace=False)
+        for rows in by_class
+    ]
+    return np.sort(np.concatenate(chosen))
 
 
 def _names(classes: NDArray[Any]) -> list[str]:

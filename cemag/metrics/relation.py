@@ -97,7 +97,9 @@ def _pairs(x: Array, y: Array) -> tuple[Array, Array]:
 def _resamples(n: int, n_resamples: int, random_state: int) -> Array:
     """How often each of n pairs is in each resample: (n_resamples, n)."""
     rng = np.random.default_rng(random_state)
-    counts = rng.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(np.float64)
+    drawn = rng.integers(0, n, size=(n_resamples, n))
+    drawn += n * np.arange(n_resamples)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=n * n_resamples).reshape(n_resamples, n).astype(np.float64)
     counts.setflags(write=False)
     return counts
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from cemag.embeddings import ClassificationEmbeddings
 from cemag.errors import DataError
 from cemag.metrics.rules import RANKINGS, Ranking, Rule, Sufficiency, rules_for
-from cemag.metrics.truncation import first_or_stable, kept_by_k, rank_ces
+from cemag.metrics.truncation import Ranked, arrange, first_or_stable, kept_by_k, rank_ces
 
 __all__ = ["Required", "ces_required", "common_subset", "required"]
 
@@ -30,8 +30,8 @@ class Required:
         Smallest number of CEs that gives the model's own prediction, from 0 (the bias alone gives
         it) to d.
     union : dict of Rule to ndarray of shape (C,)
-        Size of the union of those sets over the instances of a class that are predicted correctly;
-        NaN for a class with none.
+        Size of the union of those sets over the instances of a class that are predicted correctly:
+        CEs that are not zero and at least as large as the last one needed. NaN for a class with none.
     """
 
     per_instance: dict[Rule, Index]
@@ -97,7 +97,7 @@ def required(ce: ClassificationEmbeddings, y: ArrayLike, rules: Sequence[Rule] |
                     correct = (counted.labels == label) & (
                         models[rule.bias].predictions[counted.rows] == label
                     )
-                    used[rule] |= (counted.places[correct] < k[correct, None]).any(axis=0)
+                    used[rule] |= counted.used(rule.ranking, k, correct)
         for rule in rules:
             if (models[rule.bias].predictions[of_class] == label).any():
                 union[rule][label] = used[rule].sum()
@@ -158,15 +158,26 @@ def _by_bias(ce: ClassificationEmbeddings, rules: Sequence[Rule]) -> dict[bool, 
 
 @dataclass(frozen=True)
 class _Counted:
-    """Counts of one block: rows and the class counted for (n,), places in the ranking (n, d), k by rule (n,).
+    """Counts of one block: rows and the class counted for (n,), their CEs, k by rule (n,).
 
     Where `labels` is not what the model predicts without its bias, a later block counts that row again.
     """
 
     rows: Index
     labels: Index
-    places: NDArray[np.int32]
+    ces: Array
+    ranked: dict[Ranking, Ranked]
     k: dict[Rule, Index]
+
+    def used(self, ranking: Ranking, k: Index, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Features among the k first of any chosen row: (d,)."""
+        if not chosen.any():
+            return np.zeros(self.ces.shape[1], dtype=bool)
+        signed = ranking == "signed"
+        last = self.ranked[ranking].values[chosen, np.maximum(k[chosen] - 1, 0)]
+        edge = np.where(k[chosen] > 0, last if signed else np.abs(last), np.inf)[:, None]
+        ces = self.ces[chosen]
+        return (((ces if signed else np.abs(ces)) >= edge) & (ces != 0)).any(axis=0)
 
 
 def _count_block(
@@ -193,27 +204,22 @@ def _count_rankings(
     rules: Sequence[Rule],
 ) -> Iterator[_Counted]:
     model = models[biases[0]]
-    orders = rank_ces(model.weigh(features, labels))
-    for ranking, order in orders.items():
+    ces = model.weigh(features, labels)
+    ranked = rank_ces(ces, with_order=not model.single_sum)
+    k = {}
+    for ranking, in_order in ranked.items():
         here = [rule for rule in rules if rule.ranking == ranking and rule.bias in biases]
         if not here:
             continue
-        kept = kept_by_k(model, features, labels, order, [models[bias].bias for bias in biases])
+        kept = kept_by_k(model, features, labels, in_order, [models[bias].bias for bias in biases])
         by_bias = dict(zip(biases, kept, strict=True))
-        k = {rule: first_or_stable(_of(by_bias[rule.bias], rule), rule.stability) for rule in here}
-        yield _Counted(rows, labels, _places(order), k)
+        k |= {rule: first_or_stable(_of(by_bias[rule.bias], rule), rule.stability) for rule in here}
+    yield _Counted(rows, labels, ces, ranked, k)
 
 
 def _of(kept: dict[Sufficiency, NDArray[Any]], rule: Rule) -> NDArray[Any]:
     """Return the flags or counts of a rule; with a single sum `target` is `shared`."""
     return kept.get(rule.sufficiency, kept["shared"])
-
-
-def _places(order: Index) -> NDArray[np.int32]:
-    """Place of each feature in its row's order: the inverse permutation, (n, d)."""
-    places = np.empty(order.shape, dtype=np.int32)
-    np.put_along_axis(places, order, np.arange(order.shape[1], dtype=np.int32)[None], axis=1)
-    return places
 
 
 def _kept_in_common(
@@ -224,10 +230,12 @@ def _kept_in_common(
     for block in model.blocks(rows):
         features = model.features[block]
         total += (np.abs(features) if ranking == "magnitude" else features).sum(axis=0)
-    order = rank_ces(model.weigh(total[None], label))[ranking][0]
+    order = rank_ces(model.weigh(total[None], label), with_order=True)[ranking].order
+    assert order is not None
     kept: dict[Sufficiency, NDArray[np.intp]] = {}
     for block in model.blocks(rows):
-        labels = np.full(len(block), label)
-        for name, flags in kept_by_k(model, model.features[block], labels, order, [model.bias])[0].items():
+        features, labels = model.features[block], np.full(len(block), label)
+        ranked = Ranked(arrange(model.weigh(features, label), order[0]), order[0])
+        for name, flags in kept_by_k(model, features, labels, ranked, [model.bias])[0].items():
             kept[name] = kept.get(name, 0) + flags.sum(axis=0)
     return kept

@@ -3,6 +3,6 @@
 Tabular models only use scikit-learn; importing this room never imports torch.
 """
 
-from cemag.models.tabular import MODELS, LogisticModel, ModelSpec, SVMModel, embed, fit_model
+from cemag.models.tabular import MODELS, LogisticModel, ModelSpec, SVMModel, embed, fit_model, n_distinct
 
-__all__ = ["MODELS", "LogisticModel", "ModelSpec", "SVMModel", "embed", "fit_model"]
+__all__ = ["MODELS", "LogisticModel", "ModelSpec", "SVMModel", "embed", "fit_model", "n_distinct"]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import SVC
 
-__all__ = ["MODELS", "LogisticModel", "ModelSpec", "SVMModel", "embed", "fit_model"]
+__all__ = ["MODELS", "LogisticModel", "ModelSpec", "SVMModel", "embed", "fit_model", "n_distinct"]
 
 Array = NDArray[np.float64]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -85,3 +85,13 @@ def embed(fitted: LogisticRegression | SVC, X: Array) -> ClassificationEmbedding
     if hasattr(fitted, "support_vectors_"):
         return ClassificationEmbeddings.from_svc(fitted, X)
     return ClassificationEmbeddings.from_linear(fitted, X)
+
+
+def n_distinct(fitted: LogisticRegression | SVC) -> int:
+    """Number of CEs a class when support vectors at one and the same point count once.
+
+    Over-sampling repeats points, and each copy that becomes a support vector has a CE of its own.
+    """
+    if hasattr(fitted, "support_vectors_"):
+        return len(np.unique(fitted.support_vectors_, axis=0))
+    return int(fitted.n_features_in_)

@@ -35,9 +35,10 @@ class Provenance(BaseModel):
         Digest of the package source that computes runs.
     fit_seconds, metric_seconds : float
         Wall time of the fit (augmentation included), and of all CE metrics.
-    n_train, n_synthetic, n_test, n_ces : int
-        Rows that the model was fitted to, how many of them an augmenter made, test rows, and CEs per
-        class (features, or support vectors).
+    n_train, n_synthetic, n_test : int
+        Training rows before augmentation, rows that the augmenter made, and test rows.
+    n_ces, n_distinct_ces : int
+        CEs a class (features, or support vectors); with support vectors at one point counted once.
     note : str
         What an augmenter has to say; empty when nothing.
     """
@@ -58,6 +59,7 @@ class Provenance(BaseModel):
     n_synthetic: int
     n_test: int
     n_ces: int
+    n_distinct_ces: int
     note: str = ""
 
 

@@ -1,0 +1,194 @@
+"""Findings: what the tabular records say about each claim, data set by data set, under stated margins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cemag.claims.statistics import over_splits
+from cemag.claims.tables import (
+    augmentation_effects,
+    concentration_by_class,
+    relations_by_class,
+    required_by_class,
+)
+from cemag.runs import Study
+
+__all__ = ["MARGINS", "Finding", "findings_table", "tabular_findings"]
+
+# The paper says "few", "most" and "not much" without a number; these are ours, fixed before the runs.
+MARGINS = {
+    "few": 20.0,  # per cent of all CEs: at most this many are "few"
+    "most": 50.0,  # per cent of the summed magnitude: above this is "most"
+    "not much": 5.0,  # points of per cent of all CEs: a change within this is "not much"
+}
+NOT_AUGMENTED = "none"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One claim against one set of runs.
+
+    Attributes
+    ----------
+    claim : str
+        Short name, as in the introduction: ``"C1"``.
+    question : str
+        What was asked of each case, in words, with its bound.
+    holds, fails, undecided : int
+        Cases whose 95 % interval lies on the side of the claim, on the other side, and across the bound.
+    low, high : float
+        Smallest and largest mean over the cases, in `unit`.
+    unit : str
+    """
+
+    claim: str
+    question: str
+    holds: int
+    fails: int
+    undecided: int
+    low: float
+    high: float
+    unit: str
+
+    @property
+    def n(self) -> int:
+        """Number of cases."""
+        return self.holds + self.fails + self.undecided
+
+    @property
+    def verdict(self) -> str:
+        """``holds``, ``holds in part``, ``does not hold``, ``undecided`` or ``not run``."""
+        if self.n == 0:
+            return "not run"
+        if self.holds == self.n:
+            return "holds"
+        if self.fails == self.n:
+            return "does not hold"
+        if self.holds == 0:
+            return "undecided" if self.fails == 0 else "does not hold"
+        return "holds in part"
+
+    def __str__(self) -> str:
+        counts = f"holds in {self.holds}, fails in {self.fails}, undecided in {self.undecided} of {self.n}"
+        return f"{self.verdict} ({counts}; means {self.low:.3g} to {self.high:.3g} {self.unit})"
+
+
+def tabular_findings(study: Study) -> dict[str, Finding]:
+    """Answer C1 to C5 from the runs of one tabular model.
+
+    Cases are data set x class, without augmentation, for C1 to C3 and C5, and data set x augmenter, for the
+    minority class, for C4. Each rests on the corrected interval over splits of `over_splits`. Rows whose
+    interval does not exist (a class never predicted correctly, a feature frequency that does not vary)
+    are left out: `n` counts what is there.
+    """
+    few, most, little = MARGINS["few"], MARGINS["most"], MARGINS["not much"]
+    case = ["dataset", "class"]
+    instance, subset = (_strict_rule(required_by_class(study, name)) for name in ("mean", "common_subset"))
+    shares = _plain(concentration_by_class(study)).query(
+        "source == 'model' and quantity == 'share of the top 10 %'"
+    )
+    effects = augmentation_effects(study)
+    recall = effects.rename(columns={"recall": "mean", "recall_low": "low", "recall_high": "high"})
+    needed = effects.rename(columns={"required": "mean", "required_low": "low", "required_high": "high"})
+    found = {
+        "C1": _finding(
+            "C1", f"an instance requires at most {few:g} % of the CEs", instance, case, _below(few)
+        ),
+        "C2": _finding(
+            "C2",
+            f"a common subset of at most {few:g} % of the CEs keeps 95 % of a class",
+            subset,
+            case,
+            _below(few),
+        ),
+        "C3": _finding(
+            "C3",
+            f"the top 10 % of the CEs carry more than {most:g} % of the magnitude",
+            shares.assign(value=100 * shares["value"]),
+            case,
+            _above(most),
+        ),
+        "C4a": _count("C4a", "augmentation raises minority recall", recall, _above(0), "points"),
+        "C4b": _count(
+            "C4b",
+            f"augmentation changes the CEs required by at most {little:g} points",
+            needed,
+            _within(little),
+            "points",
+        ),
+    }
+    for name, kind in (("C5", "circular"), ("C5*", "not circular")):
+        relation = _plain(relations_by_class(study)).query(
+            f"relation.str.endswith('({kind})')", engine="python"
+        )
+        relation = relation.assign(value=relation["estimate"])
+        question = f"magnitude rises with frequency ({kind}; Spearman above 0)"
+        found[name] = _finding(name, question, relation, case, _above(0), "")
+    return found
+
+
+def findings_table(**findings: dict[str, Finding]) -> pd.DataFrame:
+    """Lay the findings of several models side by side: a row a claim, a column a model.
+
+    Examples
+    --------
+    >>> finding = Finding("C1", "few are enough", 2, 0, 0, 3.0, 9.0, "%")
+    >>> findings_table(logistic={"C1": finding}).iloc[0].to_list()
+    ['C1', 'few are enough', 'holds (holds in 2, fails in 0, undecided in 0 of 2; means 3 to 9 %)']
+    """
+    names = list(dict.fromkeys(name for found in findings.values() for name in found))
+    rows = []
+    for name in names:
+        answers = {model: str(found[name]) for model, found in findings.items()}
+        question = next(iter(findings.values()))[name].question
+        rows.append({"claim": name, "question": question, **answers})
+    return pd.DataFrame(rows)
+
+
+Judge = Callable[[pd.DataFrame], tuple[pd.Series, pd.Series]]
+
+
+def _below(bound: float) -> Judge:
+    return lambda t: (t["high"] <= bound, t["low"] > bound)
+
+
+def _above(bound: float) -> Judge:
+    return lambda t: (t["low"] > bound, t["high"] <= bound)
+
+
+def _within(bound: float) -> Judge:
+    return lambda t: (
+        (t["low"] >= -bound) & (t["high"] <= bound),
+        (t["low"] > bound) | (t["high"] < -bound),
+    )
+
+
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    from cemag.samplers import AUGMENTERS
+
+    return table[table["augmenter"] == AUGMENTERS[NOT_AUGMENTED].title]
+
+
+def _strict_rule(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the rule that asks most: ranked by magnitude, stable, with the bias."""
+    return _plain(table).query(
+        "ranking == 'magnitude' and stability == 'stable' and bias == 'with bias' and unit == '% of all CEs'"
+    )
+
+
+def _finding(
+    claim: str, question: str, table: pd.DataFrame, case: list[str], judge: Judge, unit: str = "%"
+) -> Finding:
+    return _count(claim, question, over_splits(table, "value", case), judge, unit)
+
+
+def _count(claim: str, question: str, cases: pd.DataFrame, judge: Judge, unit: str) -> Finding:
+    cases = cases.dropna(subset=["mean", "low", "high"])
+    holds, fails = judge(cases)
+    undecided = len(cases) - int(holds.sum()) - int(fails.sum())
+    low, high = (cases["mean"].min(), cases["mean"].max()) if len(cases) else (np.nan, np.nan)
+    return Finding(claim, question, int(holds.sum()), int(fails.sum()), undecided, low, high, unit)

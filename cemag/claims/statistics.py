@@ -1,0 +1,74 @@
+"""Means over splits with intervals that know that the splits share training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+__all__ = ["over_splits", "paired_over_splits"]
+
+
+def over_splits(frame: pd.DataFrame, value: str, by: Sequence[str], confidence: float = 0.95) -> pd.DataFrame:
+    r"""Mean of a column over the splits of k-fold cross-validation, with a corrected t interval.
+
+    Folds share training rows, so that their results are not independent; the variance of the mean is
+    taken as :math:`(1/k + 1/(k-1)) s^2`, with :math:`1/(k-1)` the ratio of test to training rows [1]_.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        A row a split in each group.
+    value : str
+        Column to average; rows where it is NaN are left out, and `n` says how many remain.
+    by : sequence of str
+        Columns that name a group.
+
+    Returns
+    -------
+    DataFrame
+        Columns of `by`, then ``mean``, ``sd``, ``n``, ``low``, ``high``.
+
+    References
+    ----------
+    .. [1] C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"set": ["a"] * 5, "x": [1.0, 2.0, 3.0, 4.0, 5.0]})
+    >>> over_splits(frame, "x", ["set"]).round(2).to_dict("records")
+    [{'set': 'a', 'mean': 3.0, 'sd': 1.58, 'n': 5, 'low': 0.06, 'high': 5.94}]
+    """
+    grouped = frame.groupby(list(by), observed=True, sort=False)[value]
+    found = grouped.agg(mean="mean", sd="std", n="count").reset_index()
+    k = found["n"].where(found["n"] > 1).astype(float)
+    half = stats.t.ppf((1 + confidence) / 2, k - 1) * found["sd"] * np.sqrt(1 / k + 1 / (k - 1))
+    return found.assign(low=found["mean"] - half, high=found["mean"] + half)
+
+
+def paired_over_splits(
+    frame: pd.DataFrame, value: str, by: Sequence[str], *, factor: str, reference: str
+) -> pd.DataFrame:
+    """Difference of each level of a factor to a reference level, split by split, then `over_splits`.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns `by`, `factor`, ``split`` (and ``seed``), and `value`.
+    factor, reference : str
+        Such as ``"augmenter"`` and ``"none"``.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"set": "a", "augmenter": ["none", "none", "ros", "ros"], "seed": 0,
+    ...                       "split": [0, 1, 0, 1], "x": [1.0, 2.0, 2.0, 4.0]})
+    >>> paired_over_splits(frame, "x", ["set"], factor="augmenter", reference="none")["mean"].tolist()
+    [1.5]
+    """
+    unit = [*by, "split", "seed"]
+    base = frame.loc[frame[factor] == reference, [*unit, value]].rename(columns={value: "reference"})
+    others = frame.loc[frame[factor] != reference].merge(base, on=unit, validate="many_to_one")
+    others = others.assign(difference=others[value] - others["reference"])
+    return over_splits(others, "difference", [*by, factor])

@@ -1,0 +1,109 @@
+"""The tables of a study in the reader's words: classes by role, rules and augmenters by their names."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from cemag.claims.statistics import paired_over_splits
+from cemag.metrics import RELATIONS
+from cemag.runs import Study
+from cemag.samplers import AUGMENTERS
+
+__all__ = [
+    "QUANTITIES",
+    "RELATION_NAMES",
+    "ROLES",
+    "augmentation_effects",
+    "concentration_by_class",
+    "performance_by_class",
+    "relations_by_class",
+    "required_by_class",
+]
+
+ROLES = {"0": "majority", "1": "minority"}
+QUANTITIES = {
+    "mean": "CEs required to predict an instance (mean over correct predictions)",
+    "common_subset": "Smallest common subset of CEs that keeps 95 % of a class's correct predictions",
+    "union": "Union of the CEs required over a class's correct predictions",
+}
+RELATION_NAMES = {
+    "activation_frequency": "active at all (not circular)",
+    "held_out": "among the top 10 % in training, magnitude on test data",
+    "top_frequency": "among the top 10 % (circular)",
+}
+CONCENTRATION = {
+    "top_share": "share of the top 10 %",
+    "participation_ratio": "participation ratio, share of all CEs",
+    "gini": "Gini coefficient",
+    "entropy": "entropy, share of its maximum",
+}
+SOURCES = {"model": "model", "half_normal": "half-normal noise", "permuted_weights": "permuted weights"}
+assert set(RELATION_NAMES) == set(RELATIONS)
+
+
+def _table(study: Study, name: str) -> pd.DataFrame:
+    table = study.table(name)
+    named = {"augmenter": table["augmenter"].map({a.name: a.title for a in AUGMENTERS.values()})}
+    if "class" in table:
+        named["class"] = table["class"].map(ROLES)
+    return table.assign(**named)
+
+
+def performance_by_class(study: Study) -> pd.DataFrame:
+    """Recall per run and class."""
+    return _table(study, "per_class")
+
+
+def required_by_class(study: Study, quantity: str) -> pd.DataFrame:
+    """CEs required per run, class and rule, in both units; classes with no correct prediction have none."""
+    table = _table(study, "required").query("sufficiency == 'shared'")
+    table = table.assign(bias=table["bias"].map({True: "with bias", False: "without bias"}))
+    share = table.assign(unit="% of all CEs", value=100 * table[quantity] / table["n_ces"])
+    count = table.assign(unit="number of CEs", value=table[quantity])
+    return pd.concat([share, count], ignore_index=True)
+
+
+def concentration_by_class(study: Study) -> pd.DataFrame:
+    """Concentration per run, class, measure and source: the model and its nulls."""
+    table = _table(study, "concentration")
+    effective = table["quantity"] == "participation_ratio"
+    value = table["mean"].where(~effective, table["mean"] / table["n_ces"])
+    return table.assign(
+        value=value, quantity=table["quantity"].map(CONCENTRATION), source=table["source"].map(SOURCES)
+    )
+
+
+def relations_by_class(study: Study) -> pd.DataFrame:
+    """Spearman correlation of frequency and magnitude per run, class and kind of frequency."""
+    table = _table(study, "relation").query("statistic == 'spearman'")
+    return table.assign(relation=table["relation"].map(RELATION_NAMES))
+
+
+def augmentation_effects(study: Study) -> pd.DataFrame:
+    """Change that each augmenter makes for the minority class, paired by split.
+
+    Columns ``recall``, ``required`` (percentage points) with ``_low`` and ``_high``, and ``n``. The CEs
+    required are counted by the rule signed, shared, first, with bias; splits in which the class has no
+    correct prediction, with or without the augmenter, are left out of ``required``.
+    """
+    none = AUGMENTERS["none"].title
+    recall = (
+        performance_by_class(study).query("`class` == 'minority'").assign(value=lambda t: 100 * t["recall"])
+    )
+    needed = required_by_class(study, "mean").query(
+        "`class` == 'minority' and ranking == 'signed' and stability == 'first' "
+        "and bias == 'with bias' and unit == '% of all CEs'"
+    )
+    parts = {}
+    for name, table in (("recall", recall), ("required", needed)):
+        found = paired_over_splits(table, "value", ["dataset"], factor="augmenter", reference=none)
+        names = {
+            "mean": name,
+            "low": f"{name}_low",
+            "high": f"{name}_high",
+            "n": f"{name}_n",
+            "sd": f"{name}_sd",
+        }
+        parts[name] = found.rename(columns=names)
+    both = parts["recall"].merge(parts["required"], on=["dataset", "augmenter"], how="left")
+    return both.assign(n=both["required_n"].fillna(0).astype(int))
