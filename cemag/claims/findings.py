@@ -14,6 +14,7 @@ from cemag.claims.tables import (
     concentration_by_class,
     relations_by_class,
     required_by_class,
+    unaugmented,
 )
 from cemag.runs import Study
 
@@ -25,7 +26,6 @@ MARGINS = {
     "most": 50.0,  # per cent of the summed magnitude: above this is "most"
     "not much": 5.0,  # points of per cent of all CEs: a change within this is "not much"
 }
-NOT_AUGMENTED = "none"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def tabular_findings(study: Study) -> dict[str, Finding]:
     few, most, little = MARGINS["few"], MARGINS["most"], MARGINS["not much"]
     case = ["dataset", "class"]
     instance, subset = (_strict_rule(required_by_class(study, name)) for name in ("mean", "common_subset"))
-    shares = _plain(concentration_by_class(study)).query(
+    shares = unaugmented(concentration_by_class(study)).query(
         "source == 'model' and quantity == 'share of the top 10 %'"
     )
     effects = augmentation_effects(study)
@@ -121,8 +121,8 @@ def tabular_findings(study: Study) -> dict[str, Finding]:
             "points",
         ),
     }
-    for name, kind in (("C5", "circular"), ("C5*", "not circular")):
-        relation = _plain(relations_by_class(study)).query(
+    for name, kind in (("C5a", "circular"), ("C5b", "not circular")):
+        relation = unaugmented(relations_by_class(study)).query(
             f"relation.str.endswith('({kind})')", engine="python"
         )
         relation = relation.assign(value=relation["estimate"])
@@ -167,15 +167,9 @@ def _within(bound: float) -> Judge:
     )
 
 
-def _plain(table: pd.DataFrame) -> pd.DataFrame:
-    from cemag.samplers import AUGMENTERS
-
-    return table[table["augmenter"] == AUGMENTERS[NOT_AUGMENTED].title]
-
-
 def _strict_rule(table: pd.DataFrame) -> pd.DataFrame:
     """Keep the rule that asks most: ranked by magnitude, stable, with the bias."""
-    return _plain(table).query(
+    return unaugmented(table).query(
         "ranking == 'magnitude' and stability == 'stable' and bias == 'with bias' and unit == '% of all CEs'"
     )
 

@@ -18,6 +18,7 @@ __all__ = [
     "performance_by_class",
     "relations_by_class",
     "required_by_class",
+    "unaugmented",
 ]
 
 ROLES = {"0": "majority", "1": "minority"}
@@ -77,6 +78,11 @@ def relations_by_class(study: Study) -> pd.DataFrame:
     """Spearman correlation of frequency and magnitude per run, class and kind of frequency."""
     table = _table(study, "relation").query("statistic == 'spearman'")
     return table.assign(relation=table["relation"].map(RELATION_NAMES))
+
+
+def unaugmented(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the rows of runs without augmentation."""
+    return table[table["augmenter"] == AUGMENTERS["none"].title]
 
 
 def augmentation_effects(study: Study) -> pd.DataFrame:

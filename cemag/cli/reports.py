@@ -26,7 +26,7 @@ def show_record(record: RunRecord, path: Path) -> None:
     CONSOLE.print("  ".join(f"{name} {value:.3f}" for name, value in scores.items()))
     CONSOLE.print(_per_class(record))
     CONSOLE.print(
-        f"{origin.n_train} training rows, {origin.n_synthetic} made by the augmenter, {origin.n_test} test rows, "
+        f"{origin.n_train} training rows, {origin.n_synthetic} by the augmenter, {origin.n_test} test rows, "
         f"{origin.n_ces} CEs a class; fit {origin.fit_seconds:.2f} s, metrics {origin.metric_seconds:.2f} s"
     )
     CONSOLE.print(f"digest {record.digest[:16]}, source {origin.source}, {origin.started}", style="dim")

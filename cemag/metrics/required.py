@@ -206,7 +206,7 @@ def _count_rankings(
     model = models[biases[0]]
     ces = model.weigh(features, labels)
     ranked = rank_ces(ces, with_order=not model.single_sum)
-    k = {}
+    k: dict[Rule, Index] = {}
     for ranking, in_order in ranked.items():
         here = [rule for rule in rules if rule.ranking == ranking and rule.bias in biases]
         if not here:

@@ -8,7 +8,7 @@ from cemag.runs.grid import GridResult, grid_specs, run_grid
 from cemag.runs.record import RECORD_VERSION, Provenance, RunRecord
 from cemag.runs.spec import RunSpec
 from cemag.runs.store import RunStore, default_store, published_store
-from cemag.runs.study import Study, open_study
+from cemag.runs.study import Study, open_study, tabular_study
 
 __all__ = [
     "RECORD_VERSION",
@@ -24,4 +24,5 @@ __all__ = [
     "published_store",
     "run",
     "run_grid",
+    "tabular_study",
 ]

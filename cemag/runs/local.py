@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
 from pebble import ProcessPool
@@ -55,8 +57,28 @@ def _context() -> Any:
     """Fork from a server that has the libraries loaded already; threads of the parent are not copied."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
+    context = _Context()
     context.set_forkserver_preload(
         ["cemag.runs.execute", "sklearn.svm", "sklearn.linear_model", "imblearn.over_sampling"]
     )
     return context
+
+
+class _Process(ForkServerProcess):
+    """A worker that does not import the caller's script again, so that it needs no ``__main__`` guard."""
+
+    @staticmethod
+    def _Popen(process: Any) -> Any:  # the hook that the standard library's own contexts override
+        main = sys.modules["__main__"]
+        hidden: dict[str, Any] = {
+            name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__
+        }
+        main.__spec__ = None
+        try:
+            return ForkServerProcess._Popen(process)
+        finally:
+            main.__dict__.update(hidden)
+
+
+class _Context(ForkServerContext):
+    Process = _Process

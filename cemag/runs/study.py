@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from cemag.errors import CemagError
-from cemag.runs.grid import run_grid
+from cemag.runs.grid import grid_specs, run_grid
 from cemag.runs.record import RunRecord
+from cemag.runs.selection import PAPER_AUGMENTERS, choose_augmenters, choose_datasets
 from cemag.runs.spec import RunSpec
 from cemag.runs.store import RunStore, default_store, published_store
 
-__all__ = ["Study", "open_study"]
+__all__ = ["Study", "open_study", "tabular_study"]
 
 BUILD, PUBLISHED = "this build", "published record"
 
@@ -135,3 +137,52 @@ def open_study(
         records.append(home.get(spec))
         sources[spec.key] = PUBLISHED if home is published else BUILD
     return Study(tuple(records), sources, tuple(not_run))
+
+
+def tabular_study(
+    model: str,
+    datasets: Sequence[str] = ("quick",),
+    augmenters: Sequence[str] = PAPER_AUGMENTERS,
+    *,
+    imbalance_ratio: float | None = None,
+    n_splits: int = 5,
+    seed: int = 0,
+    with_published: bool = True,
+    jobs: int | None = None,
+) -> Study:
+    """Gather all runs of a tabular chapter: those asked for, and the published ones of the paper's five sets.
+
+    Parameters
+    ----------
+    model : str
+        ``"logistic"`` or ``"svm"``.
+    datasets, augmenters : sequence of str
+        Names, or ``"quick"`` and ``"paper"`` for groups of them.
+    imbalance_ratio : float, optional
+        Thins the minority of a set whose own ratio is lower; the others stay as they are.
+    n_splits, seed, jobs
+        As for `RunSpec` and `run_grid`.
+    with_published : bool, default=True
+        Whether to add what is stored under ``results/`` for the paper's sets.
+
+    Raises
+    ------
+    CemagError
+        For an unknown name or a value out of range, before any work.
+    """
+    from cemag.datasets import get_dataset_info
+
+    chosen = choose_augmenters(augmenters)
+    fixed: dict[str, Any] = {"n_splits": n_splits, "seeds": [seed]}
+    specs = []
+    for name in choose_datasets(datasets):
+        thin = imbalance_ratio is not None and imbalance_ratio > get_dataset_info(name).imbalance_ratio
+        specs += grid_specs(
+            [name], [model], chosen, imbalance_ratio=imbalance_ratio if thin else None, **fixed
+        )
+    if with_published:
+        published = published_store()
+        specs += [
+            s for s in grid_specs(choose_datasets(["paper"]), [model], chosen, **fixed) if s in published
+        ]
+    return open_study(specs, jobs=jobs)

@@ -1,0 +1,47 @@
+# `make book` and `make test` set themselves up in a fresh clone; nothing else is needed but Python and make.
+PYTHON ?= python3
+VENV ?= .venv
+PROFILE ?= quick
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+UV := $(shell command -v uv 2>/dev/null || echo _build/uv/bin/uv)
+
+.PHONY: help book test check serve bench lock clean
+
+help:  ## list what there is to make
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+book: $(READY)  ## run the notebooks whose inputs changed and render the book (PROFILE=cpu for the paper's data)
+	@$(BIN)/cemag book --profile $(PROFILE)
+
+serve: $(READY)  ## serve the built book on this machine
+	@$(BIN)/cemag serve
+
+test: $(READY)  ## run all tests
+	@$(BIN)/pytest -n 2 --dist loadgroup
+
+check: $(READY)  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)  ## print how the package compares with plain loops and with the fits
+	$(BIN)/python benchmarks/bench_metrics.py
+
+lock: $(UV)  ## resolve requirements.lock anew
+	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
+	  --no-annotate --no-header --no-emit-index-url -o requirements.lock
+
+clean:  ## remove what was built, keep the environment
+	rm -rf _build
+
+$(READY): requirements.lock pyproject.toml | $(UV)
+	@echo "setting up $(VENV)"
+	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
+	@VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --editable .
+	@touch $@
+
+_build/uv/bin/uv:
+	@$(PYTHON) -m venv _build/uv
+	@_build/uv/bin/pip install --quiet --disable-pip-version-check "uv>=0.5"

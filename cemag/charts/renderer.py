@@ -1,0 +1,71 @@
+"""How charts reach the page: Altair's own renderers where they work, ours in the rendered book.
+
+In an offline Jupyter Book page none of Altair's renderers works: `html` loads from a CDN, `jupyter` needs
+widget scripts, the MIME type of version 6 fails nbformat's validation, and the inlined bundle collides with
+a global of Sphinx's. Ours emits a few lines that call ``vegaEmbed``, which the book loads once from
+``_static/vega-bundle.js`` (see `cemag.publishing.sphinx_ext`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+from uuid import NAMESPACE_OID, uuid5
+
+import altair as alt
+
+__all__ = ["BOOK_VARIABLE", "enable_renderer"]
+
+BOOK_VARIABLE = "CEMAG_BOOK"
+RENDERER = "cemag_book"
+
+TEMPLATE = """\
+<div id="{name}" class="cemag-chart" role="figure"><p>Run this cell again to draw the chart.</p></div>
+<script>
+(function () {{
+  var element = document.getElementById("{name}");
+  var spec = {spec};
+  var actions = {{export: true, source: true, compiled: false, editor: false}};
+  function draw() {{
+    if (!window.vegaEmbed) return;
+    element.replaceChildren();
+    window.vegaEmbed(element, spec, {{renderer: "svg", actions: actions}}).catch(function (error) {{
+      element.textContent = "The chart could not be drawn: " + error.message;
+      console.error(error);
+    }});
+  }}
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", draw);
+  else draw();
+}})();
+</script>"""
+
+
+def _to_html(spec: dict[str, Any], **_: Any) -> dict[str, str]:
+    """Return the MIME bundle of a Vega-Lite specification: a container and the script that fills it."""
+    text = json.dumps(spec, separators=(",", ":"), sort_keys=True)
+    name = f"chart-{uuid5(NAMESPACE_OID, text).hex[:12]}"  # the same chart, the same page
+    return {"text/html": TEMPLATE.format(name=name, spec=text.replace("</", "<\\/"))}
+
+
+alt.renderers.register(RENDERER, _to_html)
+
+
+def enable_renderer() -> str:
+    """Choose the renderer for where the code runs, and return its name.
+
+    Under ``CEMAG_BOOK=1``, which the book's builders set, ours; otherwise Altair's default, drawn as SVG so
+    that charts take the colour of the page's text.
+
+    Examples
+    --------
+    >>> enable_renderer() in ("cemag_book", "default")
+    True
+    """
+    name = RENDERER if os.environ.get(BOOK_VARIABLE) == "1" else "default"
+    alt.renderers.enable(name)
+    if name == "default":
+        alt.renderers.set_embed_options(renderer="svg")
+    alt.theme.enable("cemag")
+    alt.data_transformers.disable_max_rows()  # the limit is for charts that carry raw data by accident
+    return name

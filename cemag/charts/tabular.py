@@ -1,0 +1,253 @@
+"""The figures of the two tabular chapters; each takes a Study and gives a Figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from cemag.charts.figure import Figure
+from cemag.charts.theme import CLASS_COLOURS, CLASS_SHAPES, NULL_COLOUR
+from cemag.claims.statistics import over_splits
+from cemag.claims.tables import (
+    QUANTITIES,
+    ROLES,
+    augmentation_effects,
+    concentration_by_class,
+    performance_by_class,
+    relations_by_class,
+    required_by_class,
+)
+from cemag.runs import Study
+from cemag.samplers import AUGMENTERS
+
+__all__ = [
+    "augmentation_effect",
+    "concentration",
+    "frequency_against_magnitude",
+    "performance",
+    "relations",
+    "required",
+]
+
+WIDTH, ROW_HEIGHT, COLUMNS = 215, 22, 3
+
+
+def performance(study: Study) -> Figure:
+    """Recall of the majority and the minority class under each augmenter."""
+    data = over_splits(performance_by_class(study), "recall", ["dataset", "augmenter", "class"])
+    chart = _by_augmenter(data, alt.X("mean:Q").title("recall").scale(domain=[0, 1], clamp=True))
+    return Figure(_facets(chart, data, "Recall by class", _n(data)), data, study)
+
+
+def required(study: Study, quantity: str = "mean") -> Figure:
+    """CEs required for an instance or a class, under the counting rule that the reader chooses.
+
+    Parameters
+    ----------
+    study : Study
+    quantity : {"mean", "common_subset", "union"}
+        Mean over instances, smallest common subset of a class at 95 %, or union over a class.
+    """
+    rule = ["ranking", "stability", "bias", "unit"]
+    data = over_splits(required_by_class(study, quantity), "value", ["dataset", "augmenter", "class", *rule])
+    choices = [
+        _choice("ranking", ["signed", "magnitude"], "rank CEs by"),
+        _choice("stability", ["first", "stable"], "count until the prediction is right"),
+        _choice("bias", ["with bias", "without bias"], "bias"),
+        _choice("unit", ["% of all CEs", "number of CEs"], "unit"),
+    ]
+    points = _by_augmenter(data, alt.X("mean:Q").title("CEs required (unit as chosen)").scale(zero=True))
+    chart = _facets(points, data, QUANTITIES[quantity], _n(data), choices)
+    return Figure(chart.resolve_scale(x="independent"), data, study)
+
+
+def concentration(study: Study) -> Figure:
+    """Concentration of CE magnitudes, with what noise and dealt-out weights give."""
+    data = over_splits(
+        concentration_by_class(study), "value", ["dataset", "augmenter", "class", "quantity", "source"]
+    )
+    choice = _choice("quantity", list(data["quantity"].unique()), "measure")
+    model = alt.datum.source == "model"
+    points = _by_augmenter(data, alt.X("mean:Q").title("value of the chosen measure"), model)
+    nulls = (
+        alt.Chart(data)
+        .mark_tick(thickness=2, size=14, opacity=0.9)
+        .encode(
+            x="mean:Q",
+            y=_augmenter_axis(),
+            color=alt.value(NULL_COLOUR),
+            strokeDash=alt.StrokeDash("source:N")
+            .title("null")
+            .scale(domain=["half-normal noise", "permuted weights"], range=[[1, 0], [3, 2]]),
+            tooltip=_tooltip("source", "mean"),
+        )
+        .transform_filter(~model)
+    )
+    chart = _facets(alt.layer(nulls, points), data, "Concentration of CE magnitude", _n(data), [choice])
+    return Figure(chart, data, study)
+
+
+def relations(study: Study) -> Figure:
+    """Spearman correlation of frequency and magnitude, circular, held out and not circular."""
+    data = over_splits(relations_by_class(study), "estimate", ["dataset", "augmenter", "class", "relation"])
+    choice = _choice("relation", list(data["relation"].unique()), "frequency against magnitude")
+    x = alt.X("mean:Q").title("Spearman correlation over features").scale(domain=[-1, 1], clamp=True)
+    chart = _facets(_by_augmenter(data, x), data, "Does magnitude follow frequency?", _n(data), [choice])
+    return Figure(chart, data, study)
+
+
+def frequency_against_magnitude(study: Study, augmenters: Sequence[str] = ("none", "smote")) -> Figure:
+    """Every feature of one split: how frequent, and how large its CEs are."""
+    table = study.table("features")
+    table = table[(table["split"] == 0) & (table["seed"] == table["seed"].min())]
+    table = table[table["augmenter"].isin(augmenters)].assign(**{"class": lambda t: t["class"].map(ROLES)})
+    kinds = {
+        "among the top 10 % (circular)": ("top_frequency", "mean_magnitude"),
+        "active at all (not circular)": ("activation_frequency", "mean_magnitude_active"),
+    }
+    data = pd.concat(
+        table[["dataset", "augmenter", "class", "feature"]].assign(
+            kind=kind, frequency=table[frequency], magnitude=table[magnitude]
+        )
+        for kind, (frequency, magnitude) in kinds.items()
+    ).dropna()
+    data = data.round({"frequency": 4}).assign(magnitude=data["magnitude"].map("{:.4g}".format).astype(float))
+    choices = [
+        _choice("dataset", list(data["dataset"].unique()), "data set"),
+        _choice("augmenter", [a for a in augmenters if a in set(data["augmenter"])], "augmenter"),
+    ]
+    hover = alt.selection_point(on="pointerover", nearest=True, fields=["feature"], empty=False)
+    chart = (
+        alt.Chart(data)
+        .mark_point(filled=True)
+        .encode(
+            x=alt.X("frequency:Q").title("frequency of the feature").scale(domain=[0, 1]),
+            y=alt.Y("magnitude:Q").title("mean |CE|"),
+            color=alt.Color("class:N").scale(CLASS_COLOURS).title(None),
+            shape=alt.Shape("class:N").scale(CLASS_SHAPES).title(None),
+            opacity=alt.when(hover).then(alt.value(1)).otherwise(alt.value(0.55)),
+            size=alt.when(hover).then(alt.value(160)).otherwise(alt.value(45)),
+            tooltip=_tooltip("feature", "class", "frequency", "magnitude"),
+        )
+        .properties(width=310, height=260)
+        .facet(column=alt.Column("kind:N").title(None).sort(list(kinds)))
+        .resolve_scale(y="independent")
+        .add_params(hover, *[c[0] for c in choices])
+        .transform_filter(*[c[1] for c in choices])
+        .properties(
+            title=alt.Title(
+                "Frequency and magnitude, feature by feature", subtitle="split 0 of each data set"
+            )
+        )
+    )
+    return Figure(chart, data, study)
+
+
+def augmentation_effect(study: Study) -> Figure:
+    """What each augmenter does to minority recall and to the CEs that minority instances require."""
+    data = augmentation_effects(study)
+    base = alt.Chart(data).encode(
+        color=alt.Color("augmenter:N").sort(_titles(data)).title(None),
+        shape=alt.Shape("augmenter:N").sort(_titles(data)).title(None),
+    )
+    x = alt.X("recall:Q").title("change in minority recall (percentage points)")
+    y = alt.Y("required:Q").title("change in CEs required (points of % of all CEs)")
+    points = base.mark_point(filled=True, size=80).encode(
+        x=x, y=y, tooltip=_tooltip("dataset", "augmenter", "recall", "required", "n")
+    )
+    across = base.mark_rule(opacity=0.5).encode(x="recall_low:Q", x2="recall_high:Q", y="required:Q")
+    along = base.mark_rule(opacity=0.5).encode(x="recall:Q", y="required_low:Q", y2="required_high:Q")
+    zero = alt.Chart(pd.DataFrame({"zero": [0]}))
+    axes = [
+        zero.mark_rule(strokeDash=[4, 3]).encode(x="zero:Q"),
+        zero.mark_rule(strokeDash=[4, 3]).encode(y="zero:Q"),
+    ]
+    margin = alt.Chart(pd.DataFrame({"low": [-5], "high": [5]})).mark_rect(opacity=0.12, color=NULL_COLOUR)
+    band = margin.encode(y="low:Q", y2="high:Q")
+    subtitle = (
+        f"one point a data set and augmenter; 95 % intervals; {_n(data)}; grey: within 5 points of no change"
+    )
+    chart = alt.layer(band, *axes, across, along, points).properties(
+        width=560,
+        height=340,
+        title=alt.Title("What augmentation changes for the minority class", subtitle=subtitle),
+    )
+    return Figure(chart, data, study)
+
+
+# ---------------------------------------------------------------------- shared parts
+
+
+def _by_augmenter(data: pd.DataFrame, x: alt.X, keep: Any = None) -> Any:
+    """Points with intervals, a row an augmenter, a colour and a shape a class."""
+    base = alt.Chart(data)
+    if keep is not None:
+        base = base.transform_filter(keep)
+    y = _augmenter_axis()
+    colour = alt.Color("class:N").scale(CLASS_COLOURS).title(None)
+    rules = base.mark_rule(strokeWidth=1.5, clip=True).encode(x="low:Q", x2="high:Q", y=y, color=colour)
+    points = base.mark_point(filled=True, size=70, opacity=0.9).encode(
+        x=x,
+        y=y,
+        color=colour,
+        shape=alt.Shape("class:N").scale(CLASS_SHAPES).title(None),
+        tooltip=_tooltip("dataset", "augmenter", "class", "mean", "low", "high", "sd", "n"),
+    )
+    return alt.layer(rules, points).properties(width=WIDTH, height=alt.Step(ROW_HEIGHT))
+
+
+def _facets(
+    chart: Any,
+    data: pd.DataFrame,
+    title: str,
+    n: str,
+    choices: Sequence[tuple[Any, Any]] = (),
+) -> Any:
+    chart = chart.properties(width=WIDTH, height=alt.Step(ROW_HEIGHT))
+    facets = chart.facet(
+        alt.Facet("dataset:N").title(None).sort(list(data["dataset"].unique())), columns=COLUMNS
+    )
+    if choices:
+        facets = facets.add_params(*[param for param, _ in choices]).transform_filter(
+            *[c for _, c in choices]
+        )
+    return facets.properties(title=alt.Title(title, subtitle=f"mean and 95 % interval; {n}"))
+
+
+def _choice(field: str, options: Sequence[str], label: str) -> tuple[Any, Any]:
+    """Return a drop-down and the filter that keeps the rows it names."""
+    options = list(options)
+    if not options:
+        options = [""]
+    param = alt.param(
+        f"choose_{field}", value=options[0], bind=alt.binding_select(options=options, name=f"{label}: ")
+    )
+    return param, alt.datum[field] == param
+
+
+def _augmenter_axis() -> alt.Y:
+    return alt.Y("augmenter:N").title(None).sort([a.title for a in AUGMENTERS.values()])
+
+
+def _titles(data: pd.DataFrame) -> list[str]:
+    present = set(data["augmenter"])
+    return [a.title for a in AUGMENTERS.values() if a.title in present]
+
+
+def _tooltip(*fields: str) -> list[alt.Tooltip]:
+    texts = {"dataset", "augmenter", "class", "source", "feature"}
+    whole = {"n", "feature"}
+    return [
+        alt.Tooltip(
+            f"{field}:N" if field in texts else f"{field}:Q", format="" if field in texts | whole else ".3g"
+        )
+        for field in fields
+    ]
+
+
+def _n(data: pd.DataFrame) -> str:
+    low, high = int(data["n"].min()), int(data["n"].max())
+    return f"n = {low} splits" if low == high else f"n = {low} to {high} splits"

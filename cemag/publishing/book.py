@@ -1,0 +1,157 @@
+"""build_book: check, execute, lay out, render; and run_notebook for one notebook alone."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cemag.errors import NotebookError, SpecError
+from cemag.publishing.cache import Cache
+from cemag.publishing.execution import execute_all, execute_one
+from cemag.publishing.notebooks import TextNotebook, find_notebooks, share_parameters
+from cemag.publishing.profiles import load_profile
+from cemag.publishing.site import lay_out
+
+__all__ = ["BuildResult", "build_book", "html_folder", "run_notebook"]
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """A built book.
+
+    Attributes
+    ----------
+    index : Path
+        The page to open.
+    executed, reused : tuple of str
+        Notebooks that ran, and those whose executed copy still held.
+    rendered : bool
+        Whether any page was rendered.
+    seconds : float
+        Wall time.
+    """
+
+    index: Path
+    executed: tuple[str, ...]
+    reused: tuple[str, ...]
+    rendered: bool
+    seconds: float
+
+
+def html_folder(root: Path) -> Path:
+    """Where the rendered book of a project lies."""
+    return root / "_build" / "site" / "_build" / "html"
+
+
+def build_book(
+    root: Path,
+    *,
+    profile: str = "quick",
+    overrides: Mapping[str, Any] | None = None,
+    jobs: int = 2,
+    force: bool = False,
+    report: Any = print,
+) -> BuildResult:
+    """Execute the notebooks whose inputs changed and render the book.
+
+    Parameters
+    ----------
+    root : Path
+        The project.
+    profile : str, default="quick"
+        Named parameters in ``notebooks/profiles``.
+    overrides : mapping, optional
+        Parameters over those of the profile, for every notebook that declares them.
+    jobs : int, default=2
+        Notebooks at a time.
+    force : bool, default=False
+        Run every notebook again, and render every page.
+    report : callable, default=print
+        Takes a line of progress.
+
+    Raises
+    ------
+    UnknownNameError, SpecError
+        Before anything runs: an unknown profile or parameter, a value of another type.
+    NotebookError
+        If a notebook fails, or a page does not render without a warning; the same again on the next build.
+    """
+    start = time.perf_counter()
+    notebooks = find_notebooks(root / "notebooks")
+    named = load_profile(root / "notebooks" / "profiles", profile)
+    parameters = share_parameters(notebooks, {**named.shared, **(overrides or {})}, named.own)
+    cache = Cache(root / "_build" / "executed" / profile, root / "cemag")
+    executed, reused = execute_all(notebooks, parameters, cache, jobs=jobs, force=force, report=report)
+    site = root / "_build" / "site"
+    digest = lay_out(root, site, {n.name: cache.copy(n) for n in notebooks}, profile)
+    rendered = _render(site, digest + _renderer_digest(), force=force, report=report)
+    seconds = time.perf_counter() - start
+    index = html_folder(root) / "index.html"
+    return BuildResult(index, tuple(executed), tuple(reused), rendered, seconds)
+
+
+def run_notebook(path: Path, parameters: Mapping[str, Any], output: Path) -> Path:
+    """Execute one notebook with other parameters and write it, outputs and all.
+
+    Raises
+    ------
+    UnknownNameError, SpecError, NotebookError
+        As for `build_book`.
+    """
+    if output.suffix != ".ipynb":
+        raise SpecError(f"output is {str(output)!r}: a name that ends in .ipynb is needed")
+    notebook = TextNotebook(path.resolve())
+    notebook.check(parameters)
+    execute_one(notebook, parameters, output.resolve(), {})
+    return output
+
+
+def _renderer_digest() -> str:
+    """Digest of the code that turns sources into pages."""
+    home = Path(__file__).parent
+    return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(home.glob("*.py")))).hexdigest()
+
+
+def _render(site: Path, digest: str, *, force: bool, report: Any) -> bool:
+    """Have Jupyter Book render the site, every warning an error; False if nothing had changed."""
+    stamp = site / "_build" / "rendered"
+    if not force and stamp.is_file() and stamp.read_text() == digest:
+        report("nothing changed since the last build")
+        return False
+    # a failed build must not be mistaken for a finished one by the next
+    renderer_changed = stamp.is_file() and stamp.read_text()[64:] != digest[64:]
+    stamp.unlink(missing_ok=True)
+    if force or renderer_changed:
+        shutil.rmtree(site / "_build", ignore_errors=True)
+    report("rendering")
+    command = [
+        sys.executable,
+        "-m",
+        "jupyter_book.cli.main",
+        "build",
+        str(site),
+        "-W",
+        "-n",
+        "--keep-going",
+        "-q",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        shutil.rmtree(site / "_build", ignore_errors=True)
+        raise NotebookError(f"the book does not render: {_reasons(done.stdout + done.stderr)}")
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(digest)
+    return True
+
+
+def _reasons(log: str) -> str:
+    lines = [line.strip() for line in log.splitlines()]
+    telling = [line for line in lines if "WARNING" in line or "ERROR" in line or "Error" in line]
+    return "; ".join((telling or lines[-5:])[:8])

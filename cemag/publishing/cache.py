@@ -1,0 +1,118 @@
+"""Executed copies of notebooks, and whether each still holds.
+
+A copy holds only while the notebook, its parameters, the package's source, the versions of what is installed
+and every run record that it read are unchanged. Jupyter's own cache watches the notebook alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from functools import cached_property
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from cemag.publishing.notebooks import TextNotebook
+
+__all__ = ["Cache"]
+
+REASONS = {
+    "notebook": "the notebook changed",
+    "parameters": "its parameters changed",
+    "package": "the package changed",
+    "dependencies": "a dependency changed",
+    "data": "CEMAG_DATA changed",
+}
+NOT_RUN_BY_NOTEBOOKS = ("cli", "publishing")
+
+
+class Cache:
+    """A folder of executed copies, each with a manifest of what it was made from.
+
+    Parameters
+    ----------
+    folder : Path
+    package : Path
+        The package's source.
+    """
+
+    def __init__(self, folder: Path, package: Path) -> None:
+        self.folder = folder
+        self.package = package
+
+    def copy(self, notebook: TextNotebook) -> Path:
+        """Where the executed copy of a notebook lies."""
+        return self.folder / f"{notebook.name}.ipynb"
+
+    def _manifest(self, notebook: TextNotebook) -> Path:
+        return self.folder / f"{notebook.name}.json"
+
+    def stale(self, notebook: TextNotebook, parameters: Mapping[str, Any]) -> str | None:
+        """Say why a notebook has to run again; None while its copy holds."""
+        try:
+            manifest = json.loads(self._manifest(notebook).read_text(encoding="utf-8"))
+            if not self.copy(notebook).is_file():
+                return "never run"
+        except (OSError, ValueError):
+            return "never run"
+        for name, value in self._inputs(notebook, parameters).items():
+            if manifest.get(name) != value:
+                return REASONS[name]
+        changed = any(_file_digest(Path(path)) != digest for path, digest in manifest["records"].items())
+        return "a record changed" if changed else None
+
+    def forget(self, notebook: TextNotebook) -> None:
+        """Remove a copy, so that a failing notebook leaves none."""
+        self._manifest(notebook).unlink(missing_ok=True)
+        self.copy(notebook).unlink(missing_ok=True)
+
+    def keep(
+        self, notebook: TextNotebook, parameters: Mapping[str, Any], executed: Path, reads: Path
+    ) -> None:
+        """Take over an executed copy and write down what it was made from."""
+        lines = reads.read_text(encoding="utf-8").splitlines() if reads.is_file() else []
+        entries = [json.loads(line) for line in lines]
+        manifest = self._inputs(notebook, parameters) | {
+            "records": {entry["path"]: entry["sha256"] for entry in entries}
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        shutil.move(executed, self.copy(notebook))
+        scratch = self._manifest(notebook).with_suffix(".tmp")
+        scratch.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        os.replace(scratch, self._manifest(notebook))
+
+    def _inputs(self, notebook: TextNotebook, parameters: Mapping[str, Any]) -> dict[str, str]:
+        return {
+            "notebook": _digest(notebook.text),
+            "parameters": _digest(json.dumps(parameters, sort_keys=True, default=str)),
+            "package": self._package_digest,
+            "dependencies": _dependencies_digest(),
+            "data": os.environ.get("CEMAG_DATA", ""),
+        }
+
+    @cached_property
+    def _package_digest(self) -> str:
+        found = hashlib.sha256()
+        for path in sorted(self.package.rglob("*.py")):
+            inside = path.relative_to(self.package)
+            if not path.name.startswith("test_") and inside.parts[0] not in NOT_RUN_BY_NOTEBOOKS:
+                found.update(inside.as_posix().encode() + b"\0" + path.read_bytes())
+        return found.hexdigest()
+
+
+def _dependencies_digest() -> str:
+    installed = sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()})
+    return _digest("\n".join([platform.python_version(), *installed]))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _file_digest(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

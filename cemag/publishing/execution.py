@@ -1,0 +1,152 @@
+"""Execute notebooks with papermill, each in a process of its own, re-using what is unchanged."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from cemag.charts.renderer import BOOK_VARIABLE
+from cemag.errors import NotebookError
+from cemag.publishing.cache import Cache
+from cemag.publishing.notebooks import TextNotebook
+from cemag.runs.local import LocalExecutor
+
+__all__ = ["execute_all", "execute_one"]
+
+READS_VARIABLE = "CEMAG_READS"
+Report = Callable[[str], None]
+
+
+def execute_all(
+    notebooks: Sequence[TextNotebook],
+    parameters: Mapping[str, Mapping[str, Any]],
+    cache: Cache,
+    *,
+    jobs: int,
+    force: bool,
+    report: Report,
+) -> tuple[list[str], list[str]]:
+    """Bring the executed copy of every notebook up to date.
+
+    Returns
+    -------
+    executed, reused : lists of str
+        Names of the notebooks that ran, and of those whose copy still held.
+
+    Raises
+    ------
+    NotebookError
+        If one failed, naming its cell. Those already running finish, and keep their copies.
+    """
+    executed: list[str] = []
+    reused: list[str] = []
+    waiting = {notebook.name: notebook for notebook in notebooks}
+    running: dict[Future[None], TextNotebook] = {}
+    failures: list[BaseException] = []
+    with LocalExecutor(jobs) as pool:
+        while (waiting and not failures) or running:
+            unfinished = {*waiting, *(notebook.name for notebook in running.values())}
+            ready = [n for n in waiting.values() if not failures and unfinished.isdisjoint(n.after)]
+            for notebook in ready:
+                del waiting[notebook.name]
+                reason = "forced" if force else cache.stale(notebook, parameters[notebook.name])
+                if reason is None:
+                    reused.append(notebook.name)
+                    continue
+                report(f"running {notebook.path.name} ({reason})")
+                running[pool.submit(_execute_into, cache, notebook, parameters[notebook.name])] = notebook
+            if not running:
+                continue
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                notebook = running.pop(done)
+                if error := done.exception():
+                    failures.append(error)
+                else:
+                    executed.append(notebook.name)
+    if failures:
+        raise failures[0]
+    return executed, reused
+
+
+def _execute_into(cache: Cache, notebook: TextNotebook, parameters: Mapping[str, Any]) -> None:
+    cache.forget(notebook)
+    with tempfile.TemporaryDirectory() as folder:
+        reads = Path(folder) / "reads"
+        output = Path(folder) / "executed.ipynb"
+        execute_one(notebook, parameters, output, {READS_VARIABLE: str(reads), BOOK_VARIABLE: "1"})
+        cache.keep(notebook, parameters, output, reads)
+
+
+def execute_one(
+    notebook: TextNotebook, parameters: Mapping[str, Any], output: Path, variables: Mapping[str, str]
+) -> None:
+    """Execute one notebook to a file.
+
+    Parameters
+    ----------
+    notebook : TextNotebook
+    parameters : mapping
+        Checked already; lists and numbers as YAML has them.
+    output : Path
+        Written when the notebook ran to its end.
+    variables : mapping of str to str
+        Added to the environment, of this process and so of its kernel.
+
+    Raises
+    ------
+    NotebookError
+        With the file, the cell's number and first line, and the error.
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    os.environ.update(variables)
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of annotations that it cannot read
+    try:
+        executed = papermill.execute_notebook(
+            notebook.read(),
+            None,
+            parameters=dict(parameters),
+            cwd=str(notebook.path.parent),
+            progress_bar=False,
+            kernel_manager_class=_kernel_of_this_interpreter(),
+        )
+    except PapermillExecutionError as error:
+        raise NotebookError(_describe(notebook, error)) from None
+    except Exception as error:  # the kernel did not start, or died
+        raise NotebookError(f"{notebook.path.name}: {type(error).__name__}: {error}") from None
+    _without_injection_noise(executed)
+    nbformat.write(executed, output)
+
+
+def _kernel_of_this_interpreter() -> type:
+    """Return a manager that starts this interpreter, whatever kernels a user has installed."""
+    from jupyter_client.manager import AsyncKernelManager
+
+    class ThisInterpreter(AsyncKernelManager):
+        def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+            command = [sys.executable, "-m", "ipykernel_launcher", "-f", self.connection_file]
+            return [*command, "--IPKernelApp.log_level=ERROR", *(extra_arguments or [])]
+
+    return ThisInterpreter
+
+
+def _without_injection_noise(executed: Any) -> None:
+    """Keep the injected parameters cell, but let the rendered page show the declared one alone."""
+    for cell in executed.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata["tags"].append("hide-input")
+
+
+def _describe(notebook: TextNotebook, error: Any) -> str:
+    source = str(error.source).strip().splitlines()
+    first = source[0] if source else ""
+    return f"{notebook.path.name}, cell {error.cell_index + 1} ({first!r}): {error.ename}: {error.evalue}"

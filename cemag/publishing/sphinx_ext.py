@@ -1,0 +1,79 @@
+"""Sphinx extension of the book: charts and mathematics that need no network, numbers that stay put.
+
+Listed in ``_config.yml``. It writes the one script that draws all charts, has notebooks that Sphinx itself
+executes (plain ``jupyter-book build .``) use the book's renderer, and renders mathematics as MathML, which
+browsers draw without a script.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+from cemag.charts.renderer import BOOK_VARIABLE
+
+__all__ = ["setup", "vega_bundle"]
+
+BUNDLE = "vega-bundle.js"
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect the extension."""
+    os.environ[BOOK_VARIABLE] = "1"
+    app.set_html_assets_policy("per_page")
+    app.add_js_file(BUNDLE, priority=100)
+    app.connect("builder-inited", _write_bundle)
+    app.connect("config-inited", _load_nothing_from_elsewhere)
+    app.add_html_math_renderer("mathml", (_visit_math, None), (_visit_math_block, None))
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def vega_bundle() -> str:
+    """Return the script that defines ``window.vegaEmbed``; wrapped, since one of its globals is Sphinx's."""
+    import altair as alt
+    import vl_convert
+
+    version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+    return "(function(){" + vl_convert.javascript_bundle(vl_version=version) + "})();"
+
+
+def _write_bundle(app: Sphinx) -> None:
+    if app.builder.format != "html":
+        return
+    target = Path(app.outdir) / "_static" / BUNDLE
+    bundle = vega_bundle()
+    if not target.is_file() or target.read_text(encoding="utf-8") != bundle:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(bundle, encoding="utf-8")
+
+
+def _load_nothing_from_elsewhere(app: Sphinx, config: Any) -> None:
+    config.nb_ipywidgets_js = {}
+    config.html_math_renderer = "mathml"
+
+
+def _mathml(latex: str, display: str) -> str:
+    from latex2mathml.converter import convert
+
+    return convert(latex.strip(), display=display)
+
+
+def _visit_math(self: Any, node: nodes.math) -> None:
+    self.body.append(f'<span class="math">{_mathml(node.astext(), "inline")}</span>')
+    raise nodes.SkipNode
+
+
+def _visit_math_block(self: Any, node: nodes.math_block) -> None:
+    self.body.append(self.starttag(node, "div", CLASS="math"))
+    if node["number"]:
+        number = f"({node['number']})"
+        self.body.append(f'<span class="eqno">{number}')
+        self.add_permalink_ref(node, "Link to this equation")
+        self.body.append("</span>")
+    self.body.append(_mathml(node.astext(), "block"))
+    self.body.append("</div>\n")
+    raise nodes.SkipNode
