@@ -85,5 +85,5 @@ def _draw(data: pd.DataFrame, needed: Mapping[Any, int]) -> Any:
         "CEs of one instance (bars) and their running sum with the bias (line)",
         subtitle=f"the prediction holds while the line is above zero; CEs required, stable: {counts}",
     )
-    panels = alt.layer(bars, zero, line).properties(width=300, height=230)
+    panels = alt.layer(bars, zero, line).properties(width=260, height=220)
     return panels.facet(column=alt.Column("ranking:N").title(None).sort(list(needed))).properties(title=title)

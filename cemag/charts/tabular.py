@@ -32,7 +32,7 @@ __all__ = [
     "required",
 ]
 
-WIDTH, ROW_HEIGHT, COLUMNS = 215, 22, 3
+WIDTH, ROW_HEIGHT, COLUMNS = 250, 20, 2
 
 
 def performance(study: Study) -> Figure:
@@ -53,9 +53,10 @@ def required(study: Study, quantity: str = "mean") -> Figure:
     """
     rule = ["ranking", "stability", "bias", "unit"]
     data = over_splits(required_by_class(study, quantity), "value", ["dataset", "augmenter", "class", *rule])
+    data = data.assign(low=data["low"].clip(lower=0))  # a count below zero is an artefact of symmetry
     choices = [
-        _choice("ranking", ["signed", "magnitude"], "rank CEs by"),
-        _choice("stability", ["first", "stable"], "count until the prediction is right"),
+        _choice("ranking", ["magnitude", "signed"], "rank CEs by"),
+        _choice("stability", ["stable", "first"], "until the prediction is right"),
         _choice("bias", ["with bias", "without bias"], "bias"),
         _choice("unit", ["% of all CEs", "number of CEs"], "unit"),
     ]
@@ -132,7 +133,7 @@ def frequency_against_magnitude(study: Study, augmenters: Sequence[str] = ("none
             size=alt.when(hover).then(alt.value(160)).otherwise(alt.value(45)),
             tooltip=_tooltip("feature", "class", "frequency", "magnitude"),
         )
-        .properties(width=310, height=260)
+        .properties(width=245, height=240)
         .facet(column=alt.Column("kind:N").title(None).sort(list(kinds)))
         .resolve_scale(y="independent")
         .add_params(hover, *[c[0] for c in choices])
@@ -167,9 +168,7 @@ def augmentation_effect(study: Study) -> Figure:
     ]
     margin = alt.Chart(pd.DataFrame({"low": [-5], "high": [5]})).mark_rect(opacity=0.12, color=NULL_COLOUR)
     band = margin.encode(y="low:Q", y2="high:Q")
-    subtitle = (
-        f"one point a data set and augmenter; 95 % intervals; {_n(data)}; grey: within 5 points of no change"
-    )
+    subtitle = f"one point a data set and augmenter; 95 % intervals; {_n(data)}; grey: 5 points"
     chart = alt.layer(band, *axes, across, along, points).properties(
         width=560,
         height=340,
@@ -214,6 +213,7 @@ def _facets(
         facets = facets.add_params(*[param for param, _ in choices]).transform_filter(
             *[c for _, c in choices]
         )
+    facets = facets.resolve_axis(x="independent")
     return facets.properties(title=alt.Title(title, subtitle=f"mean and 95 % interval; {n}"))
 
 

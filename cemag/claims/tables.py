@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from cemag.claims.statistics import paired_over_splits
@@ -10,15 +12,18 @@ from cemag.runs import Study
 from cemag.samplers import AUGMENTERS
 
 __all__ = [
+    "MILD_RULE",
     "QUANTITIES",
     "RELATION_NAMES",
     "ROLES",
+    "STRICT_RULE",
     "augmentation_effects",
     "concentration_by_class",
     "performance_by_class",
     "relations_by_class",
     "required_by_class",
     "unaugmented",
+    "under_rule",
 ]
 
 ROLES = {"0": "majority", "1": "minority"}
@@ -38,6 +43,9 @@ CONCENTRATION = {
     "gini": "Gini coefficient",
     "entropy": "entropy, share of its maximum",
 }
+# the rule that asks most, by which verdicts are given, and the mildest of those that count the bias
+STRICT_RULE = {"ranking": "magnitude", "stability": "stable", "bias": "with bias"}
+MILD_RULE = {"ranking": "signed", "stability": "first", "bias": "with bias"}
 SOURCES = {"model": "model", "half_normal": "half-normal noise", "permuted_weights": "permuted weights"}
 assert set(RELATION_NAMES) == set(RELATIONS)
 
@@ -85,21 +93,25 @@ def unaugmented(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["augmenter"] == AUGMENTERS["none"].title]
 
 
-def augmentation_effects(study: Study) -> pd.DataFrame:
+def under_rule(table: pd.DataFrame, rule: Mapping[str, str]) -> pd.DataFrame:
+    """Keep the rows of `required_by_class` counted by one rule, as shares of all CEs."""
+    keep = table["unit"] == "% of all CEs"
+    for choice, value in rule.items():
+        keep &= table[choice] == value
+    return table[keep]
+
+
+def augmentation_effects(study: Study, rule: Mapping[str, str] = STRICT_RULE) -> pd.DataFrame:
     """Change that each augmenter makes for the minority class, paired by split.
 
-    Columns ``recall``, ``required`` (percentage points) with ``_low`` and ``_high``, and ``n``. The CEs
-    required are counted by the rule signed, shared, first, with bias; splits in which the class has no
-    correct prediction, with or without the augmenter, are left out of ``required``.
+    Columns ``recall``, ``required`` (percentage points) with ``_low`` and ``_high``, and ``n``. Splits in
+    which the class has no correct prediction, with or without the augmenter, are left out of ``required``.
     """
     none = AUGMENTERS["none"].title
     recall = (
         performance_by_class(study).query("`class` == 'minority'").assign(value=lambda t: 100 * t["recall"])
     )
-    needed = required_by_class(study, "mean").query(
-        "`class` == 'minority' and ranking == 'signed' and stability == 'first' "
-        "and bias == 'with bias' and unit == '% of all CEs'"
-    )
+    needed = under_rule(required_by_class(study, "mean"), rule).query("`class` == 'minority'")
     parts = {}
     for name, table in (("recall", recall), ("required", needed)):
         found = paired_over_splits(table, "value", ["dataset"], factor="augmenter", reference=none)

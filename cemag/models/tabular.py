@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["MODELS", "LogisticModel", "ModelSpec", "SVMModel", "embed", "fit_model", "n_distinct"]
 
 Array = NDArray[np.float64]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]  # strict: no True for 1
 
 
 class LogisticModel(BaseModel):
@@ -33,7 +33,7 @@ class LogisticModel(BaseModel):
 
     name: Literal["logistic"] = "logistic"
     C: Positive = 1.0
-    max_iter: int = Field(default=2000, ge=1)
+    max_iter: int = Field(default=2000, ge=1, strict=True)
 
     def build(self, random_state: int) -> LogisticRegression:
         """Return the unfitted estimator."""
@@ -65,7 +65,7 @@ class SVMModel(BaseModel):
 
 
 ModelSpec = Annotated[LogisticModel | SVMModel, Field(discriminator="name")]
-MODELS: dict[str, str] = {"logistic": "logistic regression", "svm": "SVM (RBF)"}
+MODELS: dict[str, type[LogisticModel] | type[SVMModel]] = {"logistic": LogisticModel, "svm": SVMModel}
 
 
 def fit_model(

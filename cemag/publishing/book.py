@@ -22,6 +22,9 @@ from cemag.publishing.site import lay_out
 __all__ = ["BuildResult", "build_book", "html_folder", "run_notebook"]
 
 
+JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"  # version 1 has no __main__
+
+
 @dataclass(frozen=True)
 class BuildResult:
     """A built book.
@@ -131,19 +134,9 @@ def _render(site: Path, digest: str, *, force: bool, report: Any) -> bool:
     if force or renderer_changed:
         shutil.rmtree(site / "_build", ignore_errors=True)
     report("rendering")
-    command = [
-        sys.executable,
-        "-m",
-        "jupyter_book.cli.main",
-        "build",
-        str(site),
-        "-W",
-        "-n",
-        "--keep-going",
-        "-q",
-    ]
+    command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(site), "-W", "-n", "--keep-going", "-q"]
     done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
+    if done.returncode != 0 or not (site / "_build" / "html" / "index.html").is_file():
         shutil.rmtree(site / "_build", ignore_errors=True)
         raise NotebookError(f"the book does not render: {_reasons(done.stdout + done.stderr)}")
     stamp.parent.mkdir(parents=True, exist_ok=True)

@@ -134,16 +134,17 @@ def _kernel_of_this_interpreter() -> type:
     class ThisInterpreter(AsyncKernelManager):
         def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
             command = [sys.executable, "-m", "ipykernel_launcher", "-f", self.connection_file]
-            return [*command, "--IPKernelApp.log_level=ERROR", *(extra_arguments or [])]
+            return [*command, "--IPKernelApp.log_level=CRITICAL", *(extra_arguments or [])]
 
     return ThisInterpreter
 
 
 def _without_injection_noise(executed: Any) -> None:
-    """Keep the injected parameters cell, but let the rendered page show the declared one alone."""
+    """Fold the injected parameters cell away on the rendered page."""
     for cell in executed.cells:
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.metadata["tags"].append("hide-input")
+            cell.metadata["mystnb"] = {"code_prompt_show": "Parameters of this build"}
 
 
 def _describe(notebook: TextNotebook, error: Any) -> str:

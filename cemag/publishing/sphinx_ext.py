@@ -38,7 +38,8 @@ def vega_bundle() -> str:
     import vl_convert
 
     version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
-    return "(function(){" + vl_convert.javascript_bundle(vl_version=version) + "})();"
+    bundle = vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]
+    return "(function(){" + bundle + "})();"
 
 
 def _write_bundle(app: Sphinx) -> None:

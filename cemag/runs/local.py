@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -33,15 +35,24 @@ class LocalExecutor(Executor):
 
     def __init__(self, jobs: int, timeout: float | None = None) -> None:
         self._timeout = timeout
-        self._pool = ProcessPool(max_workers=jobs, context=_context())
+        self._jobs = jobs
+        self._closed = False
+        self._pool = self._start()
+
+    def _start(self) -> ProcessPool:
+        return ProcessPool(max_workers=self._jobs, initializer=_end_with_parent, context=_context())
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Schedule a call."""
+        if not (self._pool.active or self._closed):  # broken: a worker died when no call was running
+            self._pool.join()
+            self._pool = self._start()
         future: Future[Any] = self._pool.schedule(fn, args=args, kwargs=kwargs, timeout=self._timeout)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Stop the workers, after what is submitted is done, or at once with `cancel_futures`."""
+        self._closed = True
         if cancel_futures:
             self._pool.stop()
         else:
@@ -51,6 +62,19 @@ class LocalExecutor(Executor):
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.shutdown(cancel_futures=kind is not None)
+
+
+def _end_with_parent() -> None:
+    """In a worker: end when the process that owns the pool does, even if by SIGKILL and within a call."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch(owner: multiprocessing.process.BaseProcess) -> None:
+        owner.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, args=[parent], daemon=True).start()
 
 
 def _context() -> Any:

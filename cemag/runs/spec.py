@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -60,18 +60,22 @@ class RunSpec(BaseModel):
     dataset: str
     model: ModelSpec = LogisticModel()
     augmenter: str = "none"
-    imbalance_ratio: float | None = Field(default=None, ge=1, allow_inf_nan=False)
-    split: int = Field(default=0, ge=0)
-    n_splits: int = Field(default=5, ge=2, le=50)
-    data_seed: int = Field(default=0, ge=0, lt=2**32)
-    seed: int = Field(default=0, ge=0, lt=2**32)
-    k_neighbors: int = Field(default=5, ge=1)
+    imbalance_ratio: float | None = Field(default=None, ge=1, allow_inf_nan=False, strict=True)
+    split: int = Field(default=0, ge=0, strict=True)
+    n_splits: int = Field(default=5, ge=2, le=50, strict=True)
+    data_seed: int = Field(default=0, ge=0, lt=2**32, strict=True)
+    seed: int = Field(default=0, ge=0, lt=2**32, strict=True)
+    k_neighbors: int = Field(default=5, ge=1, strict=True)
 
     @field_validator("model", mode="before")
     @classmethod
     def _model_by_name(cls, value: Any) -> Any:
         if isinstance(value, str):
-            return {"name": check_known("model", value, MODELS)}
+            value = {"name": value}
+        if isinstance(value, Mapping) and "name" in value:
+            check_known("model", value["name"], MODELS)
+        elif not isinstance(value, BaseModel):
+            raise ValueError(f"model is {_short(value)}: a name is needed, of {', '.join(MODELS)}")
         return value
 
     @field_validator("dataset")
@@ -114,14 +118,14 @@ class RunSpec(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            raise SpecError(f"{where}: {'; '.join(_fault(cls, e) for e in error.errors())}") from None
+            raise SpecError(f"{where}: {_faults(cls, error.errors())}") from None
 
     @classmethod
     def read(cls, path: Path, **changes: Any) -> RunSpec:
         """Read a JSON file, change some fields, and validate."""
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise SpecError(f"{path}: not a readable JSON specification ({error})") from None
         if not isinstance(values, dict):
             raise SpecError(f"{path}: holds a {type(values).__name__}: a JSON object is needed")
@@ -132,15 +136,35 @@ class RunSpec(BaseModel):
         return self.parse(self.model_dump() | changes)
 
 
-def _fault(model: type[BaseModel], error: Any) -> str:
-    """One pydantic error in our words: the field, its value, what is allowed."""
-    field = ".".join(str(part) for part in error["loc"] if part not in MODELS)
-    if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
-        try:
-            check_known("field", field, model.model_fields)
-        except CemagError as unknown:
-            return str(unknown)
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "value_error":
-        return message
-    return f"{field} is {error['input']!r}: {message[0].lower()}{message[1:]}"
+def _faults(model: type[BaseModel], errors: Sequence[Any]) -> str:
+    """Pydantic's errors in our words: each field once, its value, what is allowed."""
+    found: dict[str, list[str]] = {}
+    for error in errors:
+        place, kind = error["loc"], error["type"]
+        field = ".".join(str(part) for part in place[:1] + place[2:3])  # between: which of a union's types
+        message = error["msg"].removeprefix("Value error, ")
+        if kind == "value_error":
+            found[message] = []
+        elif kind == "missing":
+            found[f"{field} is missing"] = []
+        elif kind == "extra_forbidden":
+            found[_unknown_field(model, place)] = []
+        else:
+            allowed = found.setdefault(f"{field} is {_short(error['input'])}", [])
+            allowed.append(f"{message[0].lower()}{message[1:]}")
+    return "; ".join(
+        ": ".join(filter(None, [what, ", or ".join(allowed)])) for what, allowed in found.items()
+    )
+
+
+def _unknown_field(model: type[BaseModel], place: tuple[Any, ...]) -> str:
+    owner, kind = (MODELS[place[1]], f"field of {place[1]}") if len(place) > 1 else (model, "field")
+    try:
+        return check_known(kind, place[-1], owner.model_fields)
+    except CemagError as unknown:
+        return str(unknown)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

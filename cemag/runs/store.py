@@ -7,12 +7,12 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
 from cemag.errors import StoreError
 from cemag.runs.record import Provenance, RunRecord, source_digest
@@ -44,6 +44,8 @@ class RunStore:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
+        if self.root.exists() and not self.root.is_dir():
+            raise StoreError(f"{self.root}: a store is a folder, and this is a file")
 
     def __repr__(self) -> str:
         return f"RunStore({str(self.root)!r})"
@@ -66,22 +68,39 @@ class RunStore:
         return (self.get(key) for key in self.keys())
 
     def put(self, record: RunRecord) -> Path:
-        """Write a record, whole or not at all."""
+        """Write a record, whole or not at all.
+
+        Raises
+        ------
+        StoreError
+            If the folder cannot be written to.
+        """
         path = self.path(record.spec)
-        self.root.mkdir(parents=True, exist_ok=True)
-        self._sweep()
-        scratch = self.root / f".{path.stem}.{os.getpid()}.tmp"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+            self._write(record, path)
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be written ({_one_line(error)})") from None
+        return path
+
+    def _write(self, record: RunRecord, path: Path) -> None:
+        scratch = self.root / f".{path.stem}.{token_hex(4)}.tmp"
         try:
             with scratch.open("wb") as file:
                 pq.write_table(
-                    _to_arrow(record), file, compression="zstd", write_statistics=False, use_dictionary=False
+                    _to_arrow(record),
+                    file,
+                    compression="zstd",
+                    write_statistics=False,
+                    use_dictionary=False,
+                    write_page_checksum=True,
                 )
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(scratch, path)
         finally:
             scratch.unlink(missing_ok=True)
-        return path
 
     def get(self, spec: RunSpec | str) -> RunRecord:
         """Read and verify a record.
@@ -95,14 +114,14 @@ class RunStore:
         if not path.is_file():
             raise StoreError(f"{path}: no such record in the store")
         try:
-            table = pq.read_table(path)
+            table = pq.read_table(path, page_checksum_verification=True)
             record = _from_arrow(table)
-            digest = table.schema.metadata[b"digest"].decode()
-        except (pa.ArrowException, OSError, ValidationError, ValueError, KeyError, TypeError) as error:
+            intact = record.digest == table.schema.metadata[b"digest"].decode()
+        except Exception as error:  # there is no telling what a damaged file makes its reader raise
             raise StoreError(
                 f"{path}: damaged record ({_one_line(error)}); delete it to run it again"
             ) from None
-        if record.spec.key != path.stem or record.digest != digest:
+        if record.spec.key != path.stem or not intact:
             raise StoreError(f"{path}: altered or misplaced record; delete it to run it again")
         _log_read(path)
         return record
