@@ -59,7 +59,7 @@ def parse_parameters(given: list[str] | None) -> dict[str, Any]:
             raise SpecError(f"parameter {pair!r}: NAME=VALUE is needed")
         try:
             values[name.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):  # a date like 2001-99-99 is a ValueError
             raise SpecError(f"parameter {name} is {text!r}: not a YAML value") from None
     return values
 

@@ -3,6 +3,26 @@
 Tabular models only use scikit-learn; importing this room never imports torch.
 """
 
-from cemag.models.tabular import MODELS, LogisticModel, ModelSpec, SVMModel, embed, fit_model, n_distinct
+from cemag.models.tabular import (
+    MODELS,
+    LogisticModel,
+    ModelSpec,
+    Number,
+    SVMModel,
+    Whole,
+    embed,
+    fit_model,
+    n_distinct,
+)
 
-__all__ = ["MODELS", "LogisticModel", "ModelSpec", "SVMModel", "embed", "fit_model", "n_distinct"]
+__all__ = [
+    "MODELS",
+    "LogisticModel",
+    "ModelSpec",
+    "Number",
+    "SVMModel",
+    "Whole",
+    "embed",
+    "fit_model",
+    "n_distinct",
+]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from cemag.embeddings import ClassificationEmbeddings
 
@@ -14,10 +15,31 @@ if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import SVC
 
-__all__ = ["MODELS", "LogisticModel", "ModelSpec", "SVMModel", "embed", "fit_model", "n_distinct"]
+__all__ = [
+    "MODELS",
+    "LogisticModel",
+    "ModelSpec",
+    "Number",
+    "SVMModel",
+    "Whole",
+    "embed",
+    "fit_model",
+    "n_distinct",
+]
 
 Array = NDArray[np.float64]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]  # strict: no True for 1
+
+
+def _refuse_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticCustomError("number_type", "input should be a number")
+    return value
+
+
+# pydantic takes True for 1, and YAML takes "yes" for True
+Whole = Annotated[int, BeforeValidator(_refuse_bool)]
+Number = Annotated[float, BeforeValidator(_refuse_bool)]
+Positive = Annotated[Number, Field(gt=0, allow_inf_nan=False)]
 
 
 class LogisticModel(BaseModel):
@@ -33,7 +55,7 @@ class LogisticModel(BaseModel):
 
     name: Literal["logistic"] = "logistic"
     C: Positive = 1.0
-    max_iter: int = Field(default=2000, ge=1, strict=True)
+    max_iter: Whole = Field(default=2000, ge=1)
 
     def build(self, random_state: int) -> LogisticRegression:
         """Return the unfitted estimator."""

@@ -108,11 +108,12 @@ def execute_one(
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
+    node = notebook.read()
     os.environ.update(variables)
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of annotations that it cannot read
     try:
         executed = papermill.execute_notebook(
-            notebook.read(),
+            node,
             None,
             parameters=dict(parameters),
             cwd=str(notebook.path.parent),

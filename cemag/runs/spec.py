@@ -11,7 +11,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cemag.errors import CemagError, SpecError, check_known
-from cemag.models import MODELS, LogisticModel, ModelSpec
+from cemag.models import MODELS, LogisticModel, ModelSpec, Number, Whole
 
 __all__ = ["RECORD_VERSION", "RunSpec"]
 
@@ -60,12 +60,12 @@ class RunSpec(BaseModel):
     dataset: str
     model: ModelSpec = LogisticModel()
     augmenter: str = "none"
-    imbalance_ratio: float | None = Field(default=None, ge=1, allow_inf_nan=False, strict=True)
-    split: int = Field(default=0, ge=0, strict=True)
-    n_splits: int = Field(default=5, ge=2, le=50, strict=True)
-    data_seed: int = Field(default=0, ge=0, lt=2**32, strict=True)
-    seed: int = Field(default=0, ge=0, lt=2**32, strict=True)
-    k_neighbors: int = Field(default=5, ge=1, strict=True)
+    imbalance_ratio: Number | None = Field(default=None, ge=1, allow_inf_nan=False)
+    split: Whole = Field(default=0, ge=0)
+    n_splits: Whole = Field(default=5, ge=2, le=50)
+    data_seed: Whole = Field(default=0, ge=0, lt=2**32)
+    seed: Whole = Field(default=0, ge=0, lt=2**32)
+    k_neighbors: Whole = Field(default=5, ge=1)
 
     @field_validator("model", mode="before")
     @classmethod

@@ -1,0 +1,159 @@
+"""The built book, in a browser with no network: every chart drawn, nothing fetched from elsewhere."""
+
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from cemag.publishing import build_book, html_folder
+from cemag.publishing.serve import make_server
+
+ROOT = Path(__file__).parents[1]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+# Jupyter Book 1 declares a constant of its own twice on each page
+NOT_OURS = ("THEBE_JS_URL",)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+]
+
+
+@pytest.fixture(scope="session")
+def book():
+    """Serve the quick book, brought up to date first."""
+    build_book(ROOT)
+    with make_server(html_folder(ROOT)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+
+
+@pytest.fixture(params=["light", "dark"])
+def page(request, book, browser):
+    """A page that refuses every other host and notes what went wrong."""
+    context = browser.new_context(color_scheme=request.param, viewport={"width": 1300, "height": 900})
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+    page.elsewhere, page.errors, page.scheme = [], [], request.param
+
+    def guard(route):
+        if route.request.url.startswith((book, "data:", "blob:")):
+            route.continue_()
+        else:
+            page.elsewhere.append(route.request.url)
+            route.abort()
+
+    page.route("**/*", guard)
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("console", lambda message: message.type == "error" and page.errors.append(message.text))
+    yield page
+    context.close()
+
+
+def pages():
+    listed = [p.stem for p in sorted((ROOT / "notebooks").glob("*.md"))]
+    prose = [p.stem for p in sorted((ROOT / "book").glob("*.md"))]
+    return [f"book/{name}.html" for name in prose] + [f"notebooks/{name}.html" for name in listed]
+
+
+def ours(errors):
+    # a browser asks for a favicon by itself, and the theme complains of a first visit
+    known = (*NOT_OURS, "favicon", "404 (File not found)", "invalid theme mode")
+    return [error for error in errors if not any(text in error for text in known)]
+
+
+DRAWN = """charts => charts.map(chart => {
+  const svg = chart.querySelector("svg.marks");
+  if (!svg) return {marks: 0, width: 0, height: 0, text: chart.textContent.slice(0, 80)};
+  const box = svg.getBoundingClientRect();
+  const marks = svg.querySelectorAll(".mark-symbol path, .mark-rect path, .mark-rule line, .mark-line path");
+  const area = m => { const b = m.getBoundingClientRect(); return b.width + b.height; };
+  const shown = [...marks].filter(m => area(m) > 0);
+  return {marks: shown.length, width: box.width, height: box.height, text: ""};
+})"""
+
+
+@pytest.mark.parametrize("name", pages())
+def test_page_is_whole_without_a_network(page, book, name):
+    assert page.goto(book + name).ok
+    page.wait_for_load_state("load")
+    charts = page.locator(".cemag-chart")
+    if charts.count():
+        page.wait_for_function(
+            "[...document.querySelectorAll('.cemag-chart')].every(c => c.querySelector('svg'))"
+        )
+    for chart in charts.evaluate_all(DRAWN):
+        assert chart["marks"] >= 4, chart
+        assert min(chart["width"], chart["height"]) > 100, chart
+    assert page.elsewhere == []
+    assert ours(page.errors) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+
+
+def test_result_chapters_have_all_their_charts(page, book):
+    for name in ("logistic", "svm"):
+        page.goto(f"{book}notebooks/{name}.html")
+        assert page.locator(".cemag-chart svg.marks").count() == 8
+        assert page.locator("figcaption").count() == 8
+        assert "claim" in page.locator("table.cemag-verdicts").inner_text()
+
+
+def test_a_control_changes_its_chart(page, book):
+    page.goto(book + "notebooks/logistic.html")
+    chart = page.locator(".cemag-chart", has=page.locator("select[name=choose_unit]")).first
+    chart.locator("svg.marks").wait_for()
+    before = chart.locator("svg.marks").inner_html()
+    chart.locator("select[name=choose_unit]").select_option("number of CEs")
+    page.wait_for_timeout(500)
+    assert chart.locator("svg.marks").inner_html() != before
+
+
+def test_chart_text_stands_out_from_the_page(page, book):
+    page.goto(book + "notebooks/embeddings.html")
+    page.locator(".cemag-chart svg.marks").first.wait_for()
+    ink, paper = page.evaluate(
+        """() => {
+          const text = document.querySelector(".cemag-chart svg.marks text");
+          let under = text.closest(".cemag-chart"), colour = "rgba(0, 0, 0, 0)";
+          while (under && /, 0\\)$/.test(colour)) { colour = getComputedStyle(under).backgroundColor;
+            under = under.parentElement; }
+          return [getComputedStyle(text).fill, colour].map(c => c.match(/[\\d.]+/g).slice(0, 3).map(Number));
+        }"""
+    )
+    assert contrast(ink, paper) > 4.5
+    assert (sum(paper) < 200) == (page.scheme == "dark")
+
+
+def contrast(one, other):
+    """Contrast ratio of two sRGB colours, as WCAG defines it."""
+
+    def luminance(colour):
+        linear = [
+            v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in (c / 255 for c in colour)
+        ]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_mathematics_is_drawn_and_numbered(page, book):
+    page.goto(book + "notebooks/embeddings.html")
+    sizes = page.locator("math[display=block]").evaluate_all(
+        "all => all.map(m => m.getBoundingClientRect().width)"
+    )
+    assert len(sizes) >= 2
+    assert min(sizes) > 50
+    assert page.locator("div.math .eqno").first.inner_text().startswith("(1)")
+    assert not page.locator("math", has_text="\\").count()
