@@ -31,8 +31,14 @@ class PlainTable:
         return f"<table class='cemag-table'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
-def datasets_table() -> PlainTable:
-    """Every registered data set: size, imbalance, minority, source, licence, what to know of it."""
+def datasets_table(imbalance_ratio: float | None = None) -> PlainTable:
+    """Every registered data set: size, imbalance, minority, source, licence, what to know of it.
+
+    Parameters
+    ----------
+    imbalance_ratio : float, optional
+        To which the embedded sets are thinned where their own is lower.
+    """
     rows = [
         {
             "name": info.name,
@@ -40,6 +46,7 @@ def datasets_table() -> PlainTable:
             "rows": f"{info.n_samples:,}",
             "features": info.n_features,
             "imbalance": f"{info.imbalance_ratio:.1f}:1",
+            "thinned to": _thinned(info.imbalance_ratio, imbalance_ratio) if info.embedded else "",
             "the minority is": info.positive,
             "in the paper": "no" if info.embedded else "yes",
             "source": info.source,
@@ -57,3 +64,7 @@ def augmenters_table() -> PlainTable:
         {"name": a.name, "in charts": a.title, "what it does": a.description} for a in AUGMENTERS.values()
     ]
     return PlainTable(pd.DataFrame(rows))
+
+
+def _thinned(own: float, asked: float | None) -> str:
+    return f"{asked:g}:1" if asked is not None and asked > own else ""

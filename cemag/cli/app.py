@@ -28,17 +28,22 @@ Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes
 def main() -> None:
     """Run the command line."""
     try:
-        app()
+        status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except NotebookError as error:
-        sys.exit(_complain(error, 1))
+        status = _complain(str(error), 1)
     except CemagError as error:
-        sys.exit(_complain(error, 2))
+        status = _complain(str(error), 2)
     except KeyboardInterrupt:
-        sys.exit(130)
+        status = 130
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # what typer says of unknown options and the like
+            raise
+        status = _complain(error.format_message(), 2)
+    sys.exit(status or 0)
 
 
-def _complain(error: Exception, status: int) -> int:
-    print(f"cemag: {' '.join(str(error).split())}", file=sys.stderr)
+def _complain(message: str, status: int) -> int:
+    print(f"cemag: {' '.join(message.split())}", file=sys.stderr)
     return status
 
 

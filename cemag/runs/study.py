@@ -119,7 +119,8 @@ def open_study(
     >>> open_study([RunSpec(dataset="breast_cancer")], store=RunStore("none"), compute=False).not_run[0].split
     0
     """
-    store, published = store or default_store(), published or published_store()
+    store = default_store() if store is None else store  # an empty store is false
+    published = published_store() if published is None else published
     elsewhere = [spec for spec in specs if spec not in published]
     if compute:
         failed = run_grid(elsewhere, store, jobs=jobs, progress=progress).failed

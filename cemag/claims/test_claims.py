@@ -1,0 +1,239 @@
+"""Claims: intervals by the published formula, differences paired by split, verdicts from the counts."""
+
+import dataclasses
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from cemag.claims import Finding, findings_table, glued, over_splits, paired_over_splits, tabular_findings
+from cemag.runs import Study, grid_specs, run
+
+CLAIMS = ["C1", "C1-mild", "C2", "C2-mild", "C3", "C4a", "C4b", "C4b-mild", "C5a", "C5b"]
+
+
+def nadeau_bengio(values, confidence=0.95):
+    """Nadeau and Bengio 2003: variance (1/J + n2/n1) S^2 with J folds, test over train 1/(J - 1)."""
+    J = len(values)
+    scale = np.sqrt((1 / J + (1 / J) / (1 - 1 / J)) * np.var(values, ddof=1))
+    if scale == 0:
+        return values[0], values[0]
+    return stats.t(df=J - 1, loc=np.mean(values), scale=scale).interval(confidence)
+
+
+def frame_of(values, **columns):
+    return pd.DataFrame({"set": "a", "split": range(len(values)), "seed": 0, "x": values, **columns})
+
+
+def test_the_interval_of_a_hand_case():
+    # 0.80 0.82 0.84 0.86 0.88: mean 0.84, s^2 = 0.001, variance of the mean (1/5 + 1/4) s^2 = 0.00045,
+    # t(0.975, 4) = 2.7764, half width 2.7764 * 0.021213 = 0.058897
+    row = over_splits(frame_of([0.80, 0.82, 0.84, 0.86, 0.88]), "x", ["set"]).iloc[0]
+    assert (row["mean"], row["n"]) == (pytest.approx(0.84), 5)
+    assert row["sd"] == pytest.approx(np.sqrt(0.001))
+    assert (row["low"], row["high"]) == (pytest.approx(0.781103, abs=1e-6), pytest.approx(0.898897, abs=1e-6))
+
+
+@given(
+    st.lists(st.floats(-100, 100), min_size=2, max_size=10).filter(lambda v: np.ptp(v) > 1e-3),
+    st.sampled_from([0.8, 0.95]),
+)
+def test_the_interval_is_nadeau_and_bengios(values, confidence):
+    row = over_splits(frame_of(values), "x", ["set"], confidence).iloc[0]
+    assert (row["low"], row["high"]) == pytest.approx(nadeau_bengio(values, confidence), rel=1e-6, abs=1e-9)
+
+
+def test_a_split_without_a_value_is_left_out_and_one_split_has_no_interval():
+    row = over_splits(frame_of([1.0, np.nan, 3.0]), "x", ["set"]).iloc[0]
+    assert (row["mean"], row["n"]) == (2.0, 2)
+    assert (row["low"], row["high"]) == pytest.approx(nadeau_bengio([1.0, 3.0]))
+    alone = over_splits(frame_of([1.0]), "x", ["set"]).iloc[0]
+    assert (alone["mean"], alone["n"]) == (1.0, 1)
+    assert np.isnan([alone["low"], alone["high"]]).all()
+
+
+def test_groups_are_kept_apart_and_in_order():
+    frame = pd.concat([frame_of([1.0, 2.0], kind="b"), frame_of([5.0, 7.0], kind="a")])
+    found = over_splits(frame, "x", ["set", "kind"])
+    assert found["kind"].tolist() == ["b", "a"]
+    assert found["mean"].tolist() == [1.5, 6.0]
+
+
+def test_differences_are_paired_by_split_and_seed_whatever_the_order_of_rows():
+    base, rng = np.array([10.0, 50.0, 90.0, 30.0]), np.random.default_rng(0)
+    gain = np.array([1.0, 2.0, 3.0, 4.0])
+    frame = pd.concat(
+        [
+            frame_of(base, augmenter="none"),
+            frame_of(base + gain, augmenter="ros"),
+            frame_of(base, augmenter="smote"),
+        ]
+    )
+    frame = frame.assign(seed=frame["split"] % 2, split=frame["split"] // 2)
+    shuffled = frame.iloc[rng.permutation(len(frame))]
+    found = paired_over_splits(shuffled, "x", ["set"], factor="augmenter", reference="none")
+    found = found.set_index("augmenter")
+    assert set(found.index) == {"ros", "smote"}
+    assert found.loc["ros", "mean"] == 2.5
+    # the spread of the gains alone: unpaired it would be some thirty times as wide
+    assert found.loc["ros", "sd"] == pytest.approx(np.std(gain, ddof=1))
+    assert found.loc["smote", ["mean", "sd"]].tolist() == [0.0, 0.0]
+
+
+def test_a_split_without_its_reference_is_left_out():
+    frame = pd.concat([frame_of([1.0, 2.0], augmenter="none"), frame_of([2.0, 4.0, 9.0], augmenter="ros")])
+    row = paired_over_splits(frame, "x", ["set"], factor="augmenter", reference="none").iloc[0]
+    assert (row["mean"], row["n"]) == (1.5, 2)
+
+
+VERDICTS = {
+    frozenset(): "not run",
+    frozenset({"holds"}): "holds",
+    frozenset({"fails"}): "does not hold",
+    frozenset({"undecided"}): "undecided",
+    frozenset({"holds", "fails"}): "holds in part",
+    frozenset({"holds", "undecided"}): "holds in part",
+    frozenset({"fails", "undecided"}): "does not hold",
+    frozenset({"holds", "fails", "undecided"}): "holds in part",
+}
+
+
+@pytest.mark.parametrize("counts", list(product([0, 1, 3], repeat=3)))
+def test_a_verdict_follows_from_which_outcomes_occur(counts):
+    names = ("holds", "fails", "undecided")
+    finding = Finding("C1", "?", *counts, 1.0, 2.0, "%")
+    assert finding.n == sum(counts)
+    assert finding.verdict == VERDICTS[frozenset(name for name, n in zip(names, counts, strict=True) if n)]
+    assert str(finding).startswith(finding.verdict)
+
+
+@pytest.fixture(scope="module")
+def study():
+    specs = grid_specs(["breast_cancer"], ["logistic"], ["none", "ros"], imbalance_ratio=15)
+    return study_of([run(spec) for spec in specs])
+
+
+def study_of(records):
+    return Study(tuple(records), {record.spec.key: "this build" for record in records})
+
+
+def with_minority_recall(record, recall):
+    """The record with another recall of class 1."""
+    per_class = record.tables["per_class"]
+    place = per_class.column_names.index("recall")
+    values = [
+        old if name == "0" else recall
+        for name, old in zip(*per_class.select(["class", "recall"]), strict=True)
+    ]
+    values = [v.as_py() if isinstance(v, pa.Scalar) else v for v in values]
+    changed = per_class.set_column(place, "recall", pa.array(values))
+    return dataclasses.replace(record, tables={**record.tables, "per_class": changed})
+
+
+def test_every_claim_is_answered_from_real_records(study):
+    found = tabular_findings(study)
+    assert list(found) == CLAIMS
+    for name, finding in found.items():
+        assert finding.claim == name
+        # two classes of one set; for C4 one set and one augmenter
+        assert finding.n == (1 if name.startswith("C4") else 2) or name.startswith("C5")
+        assert finding.low <= finding.high or finding.n == 0
+        assert finding.verdict in set(VERDICTS.values())
+
+
+def test_c3_is_recomputed_by_hand_from_the_records(study):
+    shares = {"0": [], "1": []}
+    for record in study.records:
+        if record.spec.augmenter == "none":
+            for row in record.tables["concentration"].to_pylist():
+                if (row["quantity"], row["source"]) == ("top_share", "model"):
+                    shares[row["class"]].append(100 * row["mean"])
+    intervals = [nadeau_bengio(values) for values in shares.values()]
+    finding = tabular_findings(study)["C3"]
+    assert finding.holds == sum(low > 50 for low, _ in intervals)
+    assert finding.fails == sum(high <= 50 for _, high in intervals)
+    means = sorted(np.mean(values) for values in shares.values())
+    assert (finding.low, finding.high) == pytest.approx((means[0], means[-1]))
+
+
+RULES = {
+    "": {"ranking": "magnitude", "sufficiency": "shared", "stability": "stable", "bias": True},
+    "-mild": {"ranking": "signed", "sufficiency": "shared", "stability": "first", "bias": True},
+}
+
+
+@pytest.mark.parametrize("suffix", RULES)
+@pytest.mark.parametrize(("claim", "quantity"), [("C1", "mean"), ("C2", "common_subset")])
+def test_c1_and_c2_are_recomputed_by_hand_from_the_records(study, claim, quantity, suffix):
+    shares = {"0": [], "1": []}
+    for record in study.records:
+        if record.spec.augmenter == "none":
+            for row in record.tables["required"].to_pylist():
+                if RULES[suffix].items() <= row.items():
+                    shares[row["class"]].append(100 * row[quantity] / record.provenance.n_ces)
+    intervals = [nadeau_bengio(values) for values in shares.values()]
+    finding = tabular_findings(study)[claim + suffix]
+    assert finding.holds == sum(high <= 20 for _, high in intervals)
+    assert finding.fails == sum(low > 20 for low, _ in intervals)
+    assert finding.n == 2
+    means = sorted(np.mean(values) for values in shares.values())
+    assert (finding.low, finding.high) == pytest.approx((means[0], means[-1]))
+
+
+@pytest.mark.parametrize(
+    ("none", "ros", "outcome"),
+    [
+        ([0.2, 0.3, 0.2, 0.3, 0.2], [0.8, 0.9, 0.8, 0.9, 0.8], "holds"),
+        ([0.8, 0.9, 0.8, 0.9, 0.8], [0.2, 0.3, 0.2, 0.3, 0.2], "fails"),
+        ([0.5, 0.5, 0.5, 0.5, 0.5], [0.1, 0.9, 0.1, 0.9, 0.5], "undecided"),
+        ([0.5, 0.5, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, 0.5, 0.5], "fails"),
+    ],
+)
+def test_c4a_follows_the_recall_that_records_hold(study, none, ros, outcome):
+    recalls = {"none": none, "ros": ros}
+    changed = [with_minority_recall(r, recalls[r.spec.augmenter][r.spec.split]) for r in study.records]
+    finding = tabular_findings(study_of(changed))["C4a"]
+    assert {
+        name: getattr(finding, name) for name in ("holds", "fails", "undecided") if getattr(finding, name)
+    } == {outcome: 1}
+    assert finding.low == pytest.approx(100 * np.mean(np.subtract(ros, none)))
+
+
+def test_one_changed_record_changes_c4a_and_nothing_else(study):
+    before = tabular_findings(study)
+    index = next(i for i, record in enumerate(study.records) if record.spec.augmenter == "ros")
+    records = list(study.records)
+    records[index] = with_minority_recall(records[index], 0.0)
+    after = tabular_findings(study_of(records))
+    assert after["C4a"].low < before["C4a"].low
+    assert {name for name in CLAIMS if str(after[name]) != str(before[name])} == {"C4a"}
+
+
+def test_without_augmented_runs_c4_is_not_run(study):
+    alone = study_of([record for record in study.records if record.spec.augmenter == "none"])
+    found = tabular_findings(alone)
+    assert {finding.verdict for name, finding in found.items() if "4" in name} == {"not run"}
+    assert found["C1"].n == 2
+
+
+def test_the_table_lays_models_side_by_side(study):
+    found = tabular_findings(study)
+    table = findings_table(logistic=found, svm=found)
+    assert table["claim"].tolist() == CLAIMS
+    assert (table["logistic"] == table["svm"]).all()
+    assert table["logistic"].tolist() == [str(finding) for finding in found.values()]
+
+
+def test_every_number_of_the_prose_is_a_string_with_something_in_it(study):
+    texts = glued(study, tabular_findings(study))
+    assert set(CLAIMS) <= set(texts)
+    assert texts["runs"] == "10"
+    assert texts["datasets"] == "breast_cancer"
+    assert texts["origin"] == "10 from this build"
+    assert texts["n-none"] == texts["n-ros"] == "30"
+    assert all(isinstance(text, str) and text and "nan" not in text for text in texts.values())

@@ -1,0 +1,44 @@
+"""The published records are whole, complete, and what this code computes."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cemag.datasets import DATASETS, dataset_status
+from cemag.runs import RunStore, grid_specs, run
+from cemag.runs.selection import PAPER_AUGMENTERS
+
+ROOT = Path(__file__).parents[1]
+STORE = RunStore(ROOT / "results")
+PAPER = [name for name, info in DATASETS.items() if not info.embedded]
+
+
+def test_every_published_record_verifies_and_the_tabular_grid_is_complete():
+    specs = grid_specs(PAPER, ["logistic", "svm"], PAPER_AUGMENTERS)
+    assert len(specs) == 300
+    for spec in specs:
+        assert STORE.get(spec).spec == spec
+
+
+def test_published_records_are_small_enough_to_keep():
+    assert sum(path.stat().st_size for path in STORE.root.rglob("*.parquet")) < 20 * 2**20
+
+
+@pytest.mark.parametrize(("model", "augmenter"), [("logistic", "smote"), ("svm", "none")])
+def test_a_published_record_is_what_this_code_computes(model, augmenter, monkeypatch):
+    if "CEMAG_DATA" not in os.environ and (ROOT.parent / "shared" / "data").is_dir():
+        monkeypatch.setenv("CEMAG_DATA", str(ROOT.parent / "shared" / "data"))
+    if not dataset_status("us_crime").available:
+        pytest.skip("us_crime is not on this machine: set CEMAG_DATA")
+    (spec,) = grid_specs(["us_crime"], [model], [augmenter])[:1]
+    published, found = STORE.get(spec), run(spec)
+    assert found.provenance.data_fingerprint == published.provenance.data_fingerprint
+    for name, table in published.tables.items():
+        for column in table.column_names:
+            old, new = table[column].to_numpy(), found.tables[name][column].to_numpy()
+            if old.dtype.kind == "f":
+                np.testing.assert_allclose(new, old, rtol=1e-4, atol=1e-6, err_msg=f"{name}.{column}")
+            else:
+                np.testing.assert_array_equal(new, old, err_msg=f"{name}.{column}")
