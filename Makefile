@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null || echo _build/uv/bin/uv)
 
+# byte code is compiled once and kept, wherever the caller's shell says otherwise: every kernel and worker starts faster
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help book test check serve bench lock clean
 
 help:  ## list what there is to make

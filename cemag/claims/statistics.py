@@ -15,12 +15,13 @@ def over_splits(frame: pd.DataFrame, value: str, by: Sequence[str], confidence: 
     r"""Mean of a column over the splits of k-fold cross-validation, with a corrected t interval.
 
     Folds share training rows, so that their results are not independent; the variance of the mean is
-    taken as :math:`(1/k + 1/(k-1)) s^2`, with :math:`1/(k-1)` the ratio of test to training rows [1]_.
+    taken as :math:`(1/n + 1/(k-1)) s^2`, with n rows, k splits, and :math:`1/(k-1)` the ratio of test to
+    training rows [1]_. Degrees of freedom are those of the splits: more seeds do not add any.
 
     Parameters
     ----------
     frame : DataFrame
-        A row a split in each group.
+        A row a split (and seed) in each group, with the column ``split``; without it each row is a split.
     value : str
         Column to average; rows where it is NaN are left out, and `n` says how many remain.
     by : sequence of str
@@ -41,10 +42,16 @@ def over_splits(frame: pd.DataFrame, value: str, by: Sequence[str], confidence: 
     >>> over_splits(frame, "x", ["set"]).round(2).to_dict("records")
     [{'set': 'a', 'mean': 3.0, 'sd': 1.58, 'n': 5, 'low': 0.06, 'high': 5.94}]
     """
-    grouped = frame.groupby(list(by), observed=True, sort=False)[value]
-    found = grouped.agg(mean="mean", sd="std", n="count").reset_index()
-    k = found["n"].where(found["n"] > 1).astype(float)
-    half = stats.t.ppf((1 + confidence) / 2, k - 1) * found["sd"] * np.sqrt(1 / k + 1 / (k - 1))
+    frame = frame.dropna(subset=[value])
+    if "split" not in frame:
+        frame = frame.assign(split=np.arange(len(frame)))
+    grouped = frame.groupby(list(by), observed=True, sort=False)
+    found = grouped.agg(
+        mean=(value, "mean"), sd=(value, "std"), n=(value, "count"), k=("split", "nunique")
+    ).reset_index()
+    k = found.pop("k")
+    k = k.where(k > 1).astype(float)
+    half = stats.t.ppf((1 + confidence) / 2, k - 1) * found["sd"] * np.sqrt(1 / found["n"] + 1 / (k - 1))
     return found.assign(low=found["mean"] - half, high=found["mean"] + half)
 
 

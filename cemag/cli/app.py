@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cemag.errors import CemagError, NotebookError, SpecError
+from cemag.errors import CemagError, NotebookError, SpecError, StoreError
 
 app = typer.Typer(
     help="How few features carry the minority classes? An executable reproduction of arXiv 2407.10165.",
@@ -109,7 +109,7 @@ def grid(
     parameter: Parameters = None,
     store: StoreOption = None,
     jobs: Jobs = None,
-    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds after which a run is killed.")] = None,
+    timeout: Annotated[float | None, typer.Option(min=1, help="Seconds after which a run is killed.")] = None,
 ) -> None:
     """Compute every run of a grid that is not stored yet; safe to kill and start again."""
     from cemag.cli.reports import show_grid
@@ -150,7 +150,10 @@ def show(
     from cemag.runs import RunStore, default_store, published_store
 
     homes = [RunStore(store)] if store else [default_store(), published_store()]
-    home = next((home for home in homes if home.matches(key)), homes[0])
+    home = next((home for home in homes if home.matches(key)), None)
+    if home is None:
+        where = " or ".join(str(home.root) for home in homes)
+        raise StoreError(f"key {key!r} names no record in {where}")
     record = home.find(key)
     show_record(record, home.path(record.spec))
 

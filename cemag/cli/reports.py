@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -9,7 +10,7 @@ from rich.table import Table
 
 from cemag.runs import GridResult, RunRecord, RunStore
 
-CONSOLE = Console()
+CONSOLE = Console(width=None if sys.stdout.isatty() else 160)  # into a file or pipe, cut nothing off
 DEFAULT_RULE = ("signed", "shared", "first", True)
 
 
