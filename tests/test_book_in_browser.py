@@ -17,7 +17,6 @@ NOT_OURS = ("THEBE_JS_URL",)
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
 ]
 

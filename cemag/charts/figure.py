@@ -31,6 +31,10 @@ class Figure:
     data: pd.DataFrame
     study: Study | None = None
 
+    def __repr__(self) -> str:
+        runs = "" if self.study is None else f", {len(self.study)} runs"
+        return f"Figure({len(self.data)} rows{runs})"
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         bundle = self.chart._repr_mimebundle_()
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})

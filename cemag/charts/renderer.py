@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import count
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
@@ -19,6 +20,7 @@ __all__ = ["BOOK_VARIABLE", "enable_renderer"]
 
 BOOK_VARIABLE = "CEMAG_BOOK"
 RENDERER = "cemag_book"
+_drawn = count(1)
 
 TEMPLATE = """\
 <div id="{name}" class="cemag-chart" role="figure"><p>Run this cell again to draw the chart.</p></div>
@@ -44,7 +46,8 @@ TEMPLATE = """\
 def _to_html(spec: dict[str, Any], **_: Any) -> dict[str, str]:
     """Return the MIME bundle of a Vega-Lite specification: a container and the script that fills it."""
     text = json.dumps(spec, separators=(",", ":"), sort_keys=True)
-    name = f"chart-{uuid5(NAMESPACE_OID, text).hex[:12]}"  # the same chart, the same page
+    # the same run of a notebook, the same page; the count tells apart two drawings of one chart
+    name = f"chart-{uuid5(NAMESPACE_OID, text).hex[:12]}-{next(_drawn)}"
     return {"text/html": TEMPLATE.format(name=name, spec=text.replace("</", "<\\/"))}
 
 

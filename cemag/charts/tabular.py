@@ -33,11 +33,13 @@ __all__ = [
 ]
 
 WIDTH, ROW_HEIGHT, COLUMNS = 250, 20, 2
+FREQUENCY_AXES = {"mean_magnitude": "top_frequency", "mean_magnitude_active": "activation_frequency"}
+FREQUENCY_TITLES = ("frequency among the top 10 % (circular)", "frequency of being active (not circular)")
 
 
 def performance(study: Study) -> Figure:
     """Recall of the majority and the minority class under each augmenter."""
-    data = over_splits(performance_by_class(study), "recall", ["dataset", "augmenter", "class"])
+    data = _summary(performance_by_class(study), "recall", ["dataset", "augmenter", "class"])
     chart = _by_augmenter(data, alt.X("mean:Q").title("recall").scale(domain=[0, 1], clamp=True))
     return Figure(_facets(chart, data, "Recall by class", _n(data)), data, study)
 
@@ -52,7 +54,7 @@ def required(study: Study, quantity: str = "mean") -> Figure:
         Mean over instances, smallest common subset of a class at 95 %, or union over a class.
     """
     rule = ["ranking", "stability", "bias", "unit"]
-    data = over_splits(required_by_class(study, quantity), "value", ["dataset", "augmenter", "class", *rule])
+    data = _summary(required_by_class(study, quantity), "value", ["dataset", "augmenter", "class", *rule])
     data = data.assign(low=data["low"].clip(lower=0))  # a count below zero is an artefact of symmetry
     choices = [
         _choice("ranking", ["magnitude", "signed"], "rank CEs by"),
@@ -67,7 +69,7 @@ def required(study: Study, quantity: str = "mean") -> Figure:
 
 def concentration(study: Study) -> Figure:
     """Concentration of CE magnitudes, with what noise and dealt-out weights give."""
-    data = over_splits(
+    data = _summary(
         concentration_by_class(study), "value", ["dataset", "augmenter", "class", "quantity", "source"]
     )
     choice = _choice("quantity", list(data["quantity"].unique()), "measure")
@@ -93,7 +95,7 @@ def concentration(study: Study) -> Figure:
 
 def relations(study: Study) -> Figure:
     """Spearman correlation of frequency and magnitude, circular, held out and not circular."""
-    data = over_splits(relations_by_class(study), "estimate", ["dataset", "augmenter", "class", "relation"])
+    data = _summary(relations_by_class(study), "estimate", ["dataset", "augmenter", "class", "relation"])
     choice = _choice("relation", list(data["relation"].unique()), "frequency against magnitude")
     x = alt.X("mean:Q").title("Spearman correlation over features").scale(domain=[-1, 1], clamp=True)
     chart = _facets(_by_augmenter(data, x), data, "Does magnitude follow frequency?", _n(data), [choice])
@@ -105,46 +107,36 @@ def frequency_against_magnitude(study: Study, augmenters: Sequence[str] = ("none
     table = study.table("features")
     table = table[(table["split"] == 0) & (table["seed"] == table["seed"].min())]
     table = table[table["augmenter"].isin(augmenters)].assign(**{"class": lambda t: t["class"].map(ROLES)})
-    kinds = {
-        "among the top 10 % (circular)": ("top_frequency", "mean_magnitude"),
-        "active at all (not circular)": ("activation_frequency", "mean_magnitude_active"),
-    }
-    data = pd.concat(
-        table[["dataset", "augmenter", "class", "feature"]].assign(
-            kind=kind, frequency=table[frequency], magnitude=table[magnitude]
-        )
-        for kind, (frequency, magnitude) in kinds.items()
-    ).dropna()
-    data = data.round({"frequency": 4}).assign(magnitude=data["magnitude"].map("{:.4g}".format).astype(float))
+    columns = ["dataset", "augmenter", "class", "feature", *FREQUENCY_AXES.values(), *FREQUENCY_AXES]
+    data = _four_digits(table[columns])
     choices = [
         _choice("dataset", list(data["dataset"].unique()), "data set"),
         _choice("augmenter", [a for a in augmenters if a in set(data["augmenter"])], "augmenter"),
     ]
     hover = alt.selection_point(on="pointerover", nearest=True, fields=["feature"], empty=False)
-    chart = (
+    base = (
         alt.Chart(data)
         .mark_point(filled=True)
         .encode(
-            x=alt.X("frequency:Q").title("frequency of the feature").scale(domain=[0, 1]),
-            y=alt.Y("magnitude:Q").title("mean |CE|"),
             color=alt.Color("class:N").scale(CLASS_COLOURS).title(None),
             shape=alt.Shape("class:N").scale(CLASS_SHAPES).title(None),
             opacity=alt.when(hover).then(alt.value(1)).otherwise(alt.value(0.55)),
             size=alt.when(hover).then(alt.value(160)).otherwise(alt.value(45)),
-            tooltip=_tooltip("feature", "class", "frequency", "magnitude"),
         )
         .properties(width=245, height=240)
-        .facet(column=alt.Column("kind:N").title(None).sort(list(kinds)))
-        .resolve_scale(y="independent")
-        .add_params(hover, *[c[0] for c in choices])
-        .transform_filter(*[c[1] for c in choices])
-        .properties(
-            title=alt.Title(
-                "Frequency and magnitude, feature by feature", subtitle="split 0 of each data set"
-            )
-        )
+        .transform_filter(*[keep for _, keep in choices])
     )
-    return Figure(chart, data, study)
+    panels = [
+        base.encode(
+            x=alt.X(f"{frequency}:Q").title(title).scale(domain=[0, 1]),
+            y=alt.Y(f"{magnitude}:Q").title("mean |CE|"),
+            tooltip=_tooltip("feature", "class", frequency, magnitude),
+        ).transform_filter(f"isValid(datum.{magnitude})")
+        for (magnitude, frequency), title in zip(FREQUENCY_AXES.items(), FREQUENCY_TITLES, strict=True)
+    ]
+    title = alt.Title("Frequency and magnitude, feature by feature", subtitle="split 0 of each data set")
+    chart = alt.hconcat(panels[0].add_params(hover), panels[1].add_params(hover), title=title)
+    return Figure(chart.add_params(*[param for param, _ in choices]), data, study)
 
 
 def augmentation_effect(study: Study) -> Figure:
@@ -178,6 +170,16 @@ def augmentation_effect(study: Study) -> Figure:
 
 
 # ---------------------------------------------------------------------- shared parts
+
+
+def _summary(frame: pd.DataFrame, value: str, by: Sequence[str]) -> pd.DataFrame:
+    return _four_digits(over_splits(frame, value, by))
+
+
+def _four_digits(data: pd.DataFrame) -> pd.DataFrame:
+    """Round to what a reader can see: pages carry the data of their charts."""
+    numbers = [name for name in data.columns if data[name].dtype.kind == "f"]
+    return data.assign(**{name: [float(f"{v:.4g}") for v in data[name]] for name in numbers})
 
 
 def _by_augmenter(data: pd.DataFrame, x: alt.X, keep: Any = None) -> Any:

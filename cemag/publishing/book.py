@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from cemag.errors import NotebookError, SpecError
-from cemag.publishing.cache import Cache
+from cemag.publishing.cache import Cache, dependencies_digest
 from cemag.publishing.execution import execute_all, execute_one
 from cemag.publishing.notebooks import TextNotebook, find_notebooks, share_parameters
 from cemag.publishing.profiles import load_profile
@@ -89,15 +93,32 @@ def build_book(
     start = time.perf_counter()
     notebooks = find_notebooks(root / "notebooks")
     named = load_profile(root / "notebooks" / "profiles", profile)
-    parameters = share_parameters(notebooks, {**named.shared, **(overrides or {})}, named.own)
+    parameters = share_parameters(notebooks, named.shared, named.own, overrides)
     cache = Cache(root / "_build" / "executed" / profile, root / "cemag")
-    executed, reused = execute_all(notebooks, parameters, cache, jobs=jobs, force=force, report=report)
     site = root / "_build" / "site"
-    digest = lay_out(root, site, {n.name: cache.copy(n) for n in notebooks}, profile)
-    rendered = _render(site, digest + _renderer_digest(), force=force, report=report)
+    with _alone(root / "_build", report):
+        executed, reused = execute_all(notebooks, parameters, cache, jobs=jobs, force=force, report=report)
+        digest = lay_out(root, site, {n.name: cache.copy(n) for n in notebooks}, profile)
+        rendered = _render(site, digest + _renderer_digest(), force=force, report=report)
     seconds = time.perf_counter() - start
     index = html_folder(root) / "index.html"
     return BuildResult(index, tuple(executed), tuple(reused), rendered, seconds)
+
+
+@contextmanager
+def _alone(folder: Path, report: Any) -> Iterator[None]:
+    """Let one build of a project at a time at its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        report("waiting for another build of this project")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def run_notebook(path: Path, parameters: Mapping[str, Any], output: Path) -> Path:
@@ -117,9 +138,10 @@ def run_notebook(path: Path, parameters: Mapping[str, Any], output: Path) -> Pat
 
 
 def _renderer_digest() -> str:
-    """Digest of the code that turns sources into pages."""
-    home = Path(__file__).parent
-    return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(home.glob("*.py")))).hexdigest()
+    """Digest of what turns sources into pages: this room, and the versions of what it calls."""
+    code = [p for p in sorted(Path(__file__).parent.glob("*.py")) if not p.name.startswith("test_")]
+    content = b"".join(path.read_bytes() for path in code) + dependencies_digest().encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _render(site: Path, digest: str, *, force: bool, report: Any) -> bool:
@@ -145,6 +167,7 @@ def _render(site: Path, digest: str, *, force: bool, report: Any) -> bool:
 
 
 def _reasons(log: str) -> str:
-    lines = [line.strip() for line in log.splitlines()]
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", log)  # Sphinx colours its warnings, into a pipe too
+    lines = [line.strip() for line in plain.splitlines()]
     telling = [line for line in lines if "WARNING" in line or "ERROR" in line or "Error" in line]
     return "; ".join((telling or lines[-5:])[:8])

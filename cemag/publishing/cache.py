@@ -12,14 +12,14 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 from cemag.publishing.notebooks import TextNotebook
 
-__all__ = ["Cache"]
+__all__ = ["Cache", "dependencies_digest"]
 
 REASONS = {
     "notebook": "the notebook changed",
@@ -29,6 +29,7 @@ REASONS = {
     "data": "CEMAG_DATA changed",
 }
 NOT_RUN_BY_NOTEBOOKS = ("cli", "publishing")
+MAKES_THE_COPIES = ("publishing/execution.py", "publishing/notebooks.py")
 
 
 class Cache:
@@ -60,7 +61,7 @@ class Cache:
                 return "never run"
         except (OSError, ValueError):
             return "never run"
-        for name, value in self._inputs(notebook, parameters).items():
+        for name, value in self.inputs(notebook, parameters).items():
             if manifest.get(name) != value:
                 return REASONS[name]
         changed = any(_file_digest(Path(path)) != digest for path, digest in manifest["records"].items())
@@ -71,14 +72,13 @@ class Cache:
         self._manifest(notebook).unlink(missing_ok=True)
         self.copy(notebook).unlink(missing_ok=True)
 
-    def keep(
-        self, notebook: TextNotebook, parameters: Mapping[str, Any], executed: Path, reads: Path
-    ) -> None:
-        """Take over an executed copy and write down what it was made from."""
+    def keep(self, notebook: TextNotebook, made_from: Mapping[str, str], executed: Path, reads: Path) -> None:
+        """Take over an executed copy and write down what it was made from: `inputs`, before it ran."""
         lines = reads.read_text(encoding="utf-8").splitlines() if reads.is_file() else []
         entries = [json.loads(line) for line in lines]
-        manifest = self._inputs(notebook, parameters) | {
-            "records": {entry["path"]: entry["sha256"] for entry in entries}
+        manifest = {
+            **made_from,
+            "records": {entry["path"]: entry["sha256"] for entry in entries},
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         shutil.move(executed, self.copy(notebook))
@@ -86,12 +86,13 @@ class Cache:
         scratch.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         os.replace(scratch, self._manifest(notebook))
 
-    def _inputs(self, notebook: TextNotebook, parameters: Mapping[str, Any]) -> dict[str, str]:
+    def inputs(self, notebook: TextNotebook, parameters: Mapping[str, Any]) -> dict[str, str]:
+        """Return a digest of each thing, records aside, that an execution depends on."""
         return {
             "notebook": _digest(notebook.text),
             "parameters": _digest(json.dumps(parameters, sort_keys=True, default=str)),
             "package": self._package_digest,
-            "dependencies": _dependencies_digest(),
+            "dependencies": dependencies_digest(),
             "data": os.environ.get("CEMAG_DATA", ""),
         }
 
@@ -100,12 +101,15 @@ class Cache:
         found = hashlib.sha256()
         for path in sorted(self.package.rglob("*.py")):
             inside = path.relative_to(self.package)
-            if not path.name.startswith("test_") and inside.parts[0] not in NOT_RUN_BY_NOTEBOOKS:
+            matters = inside.parts[0] not in NOT_RUN_BY_NOTEBOOKS or inside.as_posix() in MAKES_THE_COPIES
+            if matters and not path.name.startswith("test_"):
                 found.update(inside.as_posix().encode() + b"\0" + path.read_bytes())
         return found.hexdigest()
 
 
-def _dependencies_digest() -> str:
+@cache
+def dependencies_digest() -> str:
+    """Digest of the versions of Python and of all that is installed beside it."""
     installed = sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()})
     return _digest("\n".join([platform.python_version(), *installed]))
 

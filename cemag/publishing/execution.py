@@ -13,11 +13,9 @@ from typing import Any
 
 import nbformat
 
-from cemag.charts.renderer import BOOK_VARIABLE
-from cemag.errors import NotebookError
+from cemag.errors import CemagError, NotebookError
 from cemag.publishing.cache import Cache
 from cemag.publishing.notebooks import TextNotebook
-from cemag.runs.local import LocalExecutor
 
 __all__ = ["execute_all", "execute_one"]
 
@@ -46,6 +44,10 @@ def execute_all(
     NotebookError
         If one failed, naming its cell. Those already running finish, and keep their copies.
     """
+    if not force and not any(cache.stale(n, parameters[n.name]) for n in notebooks):
+        return [], [notebook.name for notebook in notebooks]
+    from cemag.runs.local import LocalExecutor  # takes seconds to import, and an unchanged book needs none
+
     executed: list[str] = []
     reused: list[str] = []
     waiting = {notebook.name: notebook for notebook in notebooks}
@@ -57,32 +59,47 @@ def execute_all(
             ready = [n for n in waiting.values() if not failures and unfinished.isdisjoint(n.after)]
             for notebook in ready:
                 del waiting[notebook.name]
+                # asked only now: those that it runs after may have changed records that it reads
                 reason = "forced" if force else cache.stale(notebook, parameters[notebook.name])
                 if reason is None:
                     reused.append(notebook.name)
                     continue
                 report(f"running {notebook.path.name} ({reason})")
-                running[pool.submit(_execute_into, cache, notebook, parameters[notebook.name])] = notebook
+                # taken now: an edit made while the notebook runs must not pass for what it ran with
+                made_from = cache.inputs(notebook, parameters[notebook.name])
+                call = (_execute_into, cache, notebook, parameters[notebook.name], made_from)
+                running[pool.submit(*call)] = notebook
             if not running:
                 continue
             for done in wait(running, return_when=FIRST_COMPLETED).done:
                 notebook = running.pop(done)
                 if error := done.exception():
-                    failures.append(error)
+                    failures.append(_blame(notebook, error))
                 else:
                     executed.append(notebook.name)
-    if failures:
-        raise failures[0]
+        if failures:  # within the pool, so that it is stopped and not waited for: it may be broken
+            raise failures[0]
     return executed, reused
 
 
-def _execute_into(cache: Cache, notebook: TextNotebook, parameters: Mapping[str, Any]) -> None:
+def _blame(notebook: TextNotebook, error: BaseException) -> CemagError:
+    """Return an error that names its notebook, also where the process died rather than the notebook."""
+    if isinstance(error, CemagError):
+        return error
+    return NotebookError(f"{notebook.path.name}: its process ended ({type(error).__name__}: {error})")
+
+
+def _execute_into(
+    cache: Cache, notebook: TextNotebook, parameters: Mapping[str, Any], made_from: Mapping[str, str]
+) -> None:
+    from cemag.charts.renderer import BOOK_VARIABLE
+
     cache.forget(notebook)
     with tempfile.TemporaryDirectory() as folder:
         reads = Path(folder) / "reads"
         output = Path(folder) / "executed.ipynb"
         execute_one(notebook, parameters, output, {READS_VARIABLE: str(reads), BOOK_VARIABLE: "1"})
-        cache.keep(notebook, parameters, output, reads)
+        cache.keep(notebook, made_from, output, reads)
 
 
 def execute_one(
@@ -121,7 +138,7 @@ def execute_one(
             kernel_manager_class=_kernel_of_this_interpreter(),
         )
     except PapermillExecutionError as error:
-        raise NotebookError(_describe(notebook, error)) from None
+        raise NotebookError(_describe(notebook, error, injected=bool(parameters))) from None
     except Exception as error:  # the kernel did not start, or died
         raise NotebookError(f"{notebook.path.name}: {type(error).__name__}: {error}") from None
     _without_injection_noise(executed)
@@ -148,7 +165,16 @@ def _without_injection_noise(executed: Any) -> None:
             cell.metadata["mystnb"] = {"code_prompt_show": "Parameters of this build"}
 
 
-def _describe(notebook: TextNotebook, error: Any) -> str:
+def _describe(notebook: TextNotebook, error: Any, *, injected: bool) -> str:
     source = str(error.source).strip().splitlines()
     first = source[0] if source else ""
-    return f"{notebook.path.name}, cell {error.cell_index + 1} ({first!r}): {error.ename}: {error.evalue}"
+    number = error.cell_index + 1 - (injected and _is_after_parameters(notebook, error.cell_index))
+    text = f"{notebook.path.name}, cell {number} ({first!r}): {error.ename}: {error.evalue}"
+    return " ".join(text.split())
+
+
+def _is_after_parameters(notebook: TextNotebook, index: int) -> bool:
+    """Whether papermill's index also counts the cell that it injects, which the file does not have."""
+    cells = notebook.read().cells
+    declared = next(i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", []))
+    return index > declared

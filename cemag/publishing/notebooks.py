@@ -11,7 +11,7 @@ from typing import Any
 
 import jupytext
 from nbformat import NotebookNode
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from cemag.errors import NotebookError, SpecError, check_known
 
@@ -59,10 +59,17 @@ class TextNotebook:
         """Parameters that the notebook declares, and the type that each is given."""
         # papermill's own inspection does not see annotations such as `int | None`
         cells = [c for c in self.read().cells if "parameters" in c.metadata.get("tags", [])]
-        statements = [
-            s for cell in cells for s in ast.parse(cell.source).body if isinstance(s, ast.AnnAssign)
-        ]
-        return {ast.unparse(s.target): ast.unparse(s.annotation) for s in statements}
+        try:
+            statements = [s for cell in cells for s in ast.parse(cell.source).body]
+        except SyntaxError as error:
+            raise NotebookError(f"{self.path.name}: its parameters cell is not Python: {error.msg}") from None
+        found = {}
+        for statement in statements:
+            if isinstance(statement, ast.AnnAssign):
+                found[ast.unparse(statement.target)] = ast.unparse(statement.annotation)
+            elif isinstance(statement, ast.Assign):
+                found |= {ast.unparse(target): "" for target in statement.targets}
+        return found
 
     def check(self, parameters: Mapping[str, Any]) -> None:
         """Refuse a parameter that the notebook does not declare, or a value of another type.
@@ -82,9 +89,11 @@ def find_notebooks(folder: Path) -> list[TextNotebook]:
     Raises
     ------
     NotebookError
-        If they wait for one another in a circle.
+        If there are none, or they wait for one another in a circle.
     """
     waiting = {path.stem: TextNotebook(path) for path in sorted(folder.glob("*.md"))}
+    if not waiting:
+        raise NotebookError(f"{folder}: no notebooks (*.md) there")
     for notebook in waiting.values():
         for name in notebook.after:
             check_known(f"notebook for {notebook.name} to run after", name, waiting)
@@ -100,7 +109,10 @@ def find_notebooks(folder: Path) -> list[TextNotebook]:
 
 
 def share_parameters(
-    notebooks: Sequence[TextNotebook], shared: Mapping[str, Any], own: Mapping[str, Mapping[str, Any]]
+    notebooks: Sequence[TextNotebook],
+    shared: Mapping[str, Any],
+    own: Mapping[str, Mapping[str, Any]],
+    overrides: Mapping[str, Any] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Give each notebook the shared parameters that it declares, and its own, all checked.
 
@@ -111,6 +123,8 @@ def share_parameters(
         For every notebook that declares them; one that none declares is an error.
     own : mapping of notebook name to mapping
         For that notebook alone.
+    overrides : mapping, optional
+        As `shared`, and over all else: what was asked for on the command line.
 
     Raises
     ------
@@ -118,22 +132,36 @@ def share_parameters(
         Before anything runs.
     """
     known = sorted({name for notebook in notebooks for name in notebook.declared})
-    for name in shared:
+    for name in (*shared, *(overrides or {})):
         check_known("parameter", name, known)
     for name in own:
         check_known("notebook", name, [notebook.name for notebook in notebooks])
     given = {}
     for notebook in notebooks:
-        mine = {name: value for name, value in shared.items() if name in notebook.declared}
-        given[notebook.name] = mine | dict(own.get(notebook.name, {}))
+        given[notebook.name] = (
+            _declared_by(notebook, shared)
+            | dict(own.get(notebook.name, {}))
+            | _declared_by(notebook, overrides or {})
+        )
         notebook.check(given[notebook.name])
     return given
 
 
+def _declared_by(notebook: TextNotebook, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if name in notebook.declared}
+
+
 def _check_type(notebook: str, name: str, value: Any, annotation: str) -> None:
     names = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict}
-    wanted = TypeAdapter(eval(annotation, {"__builtins__": {}}, names), config=ConfigDict(strict=True))
     try:
-        wanted.validate_python(value)
+        known = eval(annotation, {"__builtins__": {}}, names)
+        TypeAdapter(known, config=ConfigDict(strict=True)).validate_python(value)
     except ValidationError:
         raise SpecError(f"parameter {name} of {notebook} is {value!r}: {annotation} is needed") from None
+    except (
+        NameError,
+        SyntaxError,
+        TypeError,
+        PydanticUserError,
+    ):  # no annotation, or not a simple one: any value will do
+        return

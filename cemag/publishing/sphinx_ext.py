@@ -8,17 +8,21 @@ browsers draw without a script.
 from __future__ import annotations
 
 import os
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.util import logging
 
 from cemag.charts.renderer import BOOK_VARIABLE
+from cemag.publishing.mathml import MathError, to_mathml
 
 __all__ = ["setup", "vega_bundle"]
 
 BUNDLE = "vega-bundle.js"
+logger = logging.getLogger(__name__)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -57,14 +61,16 @@ def _load_nothing_from_elsewhere(app: Sphinx, config: Any) -> None:
     config.html_math_renderer = "mathml"
 
 
-def _mathml(latex: str, display: str) -> str:
-    from latex2mathml.converter import convert
-
-    return convert(latex.strip(), display=display)
+def _mathml(node: Any, display: str) -> str:
+    try:
+        return to_mathml(node.astext(), display)
+    except MathError as error:  # a warning fails the build and says where
+        logger.warning("mathematics: %s", error, location=node, type="cemag", subtype="math")
+        return f"<code>{escape(node.astext())}</code>"
 
 
 def _visit_math(self: Any, node: nodes.math) -> None:
-    self.body.append(f'<span class="math">{_mathml(node.astext(), "inline")}</span>')
+    self.body.append(f'<span class="math">{_mathml(node, "inline")}</span>')
     raise nodes.SkipNode
 
 
@@ -75,6 +81,6 @@ def _visit_math_block(self: Any, node: nodes.math_block) -> None:
         self.body.append(f'<span class="eqno">{number}')
         self.add_permalink_ref(node, "Link to this equation")
         self.body.append("</span>")
-    self.body.append(_mathml(node.astext(), "block"))
+    self.body.append(_mathml(node, "block"))
     self.body.append("</div>\n")
     raise nodes.SkipNode

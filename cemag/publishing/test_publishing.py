@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cemag.charts.renderer import _to_html
 from cemag.errors import CemagError, NotebookError, SpecError, UnknownNameError
 from cemag.publishing import build_book, run_notebook
 from cemag.publishing.cache import Cache
@@ -110,6 +111,32 @@ def test_profiles_share_what_notebooks_declare_and_refuse_what_none_does(project
         load_profile(project / "notebooks" / "profiles", "odd")
 
 
+def test_what_is_asked_for_wins_over_the_profile(project):
+    notebooks = find_notebooks(project / "notebooks")
+    given = share_parameters(notebooks, {"number": 1}, {"second": {"number": 2}}, {"number": 3})
+    assert given == {"first": {"number": 3}, "second": {"number": 3}}
+    with pytest.raises(UnknownNameError, match="unknown parameter 'nmber'"):
+        share_parameters(notebooks, {}, {}, {"nmber": 5})
+
+
+@pytest.mark.parametrize("line", ["plain = 1", "plain: Path = 1", "plain: 'Literal[1]' = 1"])
+def test_a_parameter_without_a_simple_type_takes_any_value(tmp_path, line):
+    cell = f"```{{code-cell}} ipython3\n:tags: [parameters]\n\n{line}\n```\n"
+    path = write(tmp_path, "plain", "1", parameters=cell)
+    TextNotebook(path).check({"plain": "anything"})
+    with pytest.raises(UnknownNameError, match="did you mean 'plain'"):
+        TextNotebook(path).check({"plane": 1})
+
+
+def test_a_folder_without_notebooks_and_parameters_that_are_no_python_are_refused(tmp_path):
+    with pytest.raises(NotebookError, match="no notebooks"):
+        find_notebooks(tmp_path)
+    cell = "```{code-cell} ipython3\n:tags: [parameters]\n\nnumber: int =\n```\n"
+    odd = write(tmp_path, "odd", "1", parameters=cell)
+    with pytest.raises(NotebookError, match=r"odd\.md: its parameters cell is not Python"):
+        TextNotebook(odd).check({"number": 1})
+
+
 def test_notebooks_that_wait_for_one_another_are_refused(project):
     write(project / "notebooks", "first", "1", extra="cemag: {after: [second]}\n")
     with pytest.raises(NotebookError, match="wait for one another: first, second"):
@@ -170,11 +197,39 @@ def test_execution_is_reused_only_while_nothing_changed(project):
 
 
 @pytest.mark.book
+def test_a_record_that_an_earlier_notebook_rewrites_makes_the_later_run_again(project):
+    record = project / "record.parquet"
+    reads = (
+        "import hashlib, json, os\n"
+        f"path = {str(record)!r}\n"
+        "entry = {'path': path, 'sha256': hashlib.sha256(open(path, 'rb').read()).hexdigest()}\n"
+        "open(os.environ['CEMAG_READS'], 'a').write(json.dumps(entry) + '\\n')"
+    )
+    write(project / "notebooks", "second", reads, extra="cemag: {after: [first]}\n")
+    for text in ("one", "two"):
+        write(project / "notebooks", "first", f"open({str(record)!r}, 'w').write({text!r})")
+        lines = []
+        cache = Cache(project / "executed", project / "cemag")
+        notebooks = find_notebooks(project / "notebooks")
+        given = {"first": {}, "second": {}}
+        executed, _ = execute_all(notebooks, given, cache, jobs=2, force=False, report=lines.append)
+        assert executed == ["first", "second"]
+    assert lines == ["running first.md (the notebook changed)", "running second.md (a record changed)"]
+
+
+@pytest.mark.book
+def test_a_kernel_that_dies_is_an_error_that_names_its_notebook(project):
+    write(project / "notebooks", "first", "import os\nos._exit(3)")
+    with pytest.raises(NotebookError, match=r"^first\.md"):
+        build_book(project, report=lambda line: None)
+
+
+@pytest.mark.book
 def test_a_failing_notebook_fails_the_build_every_time_and_names_the_cell(project):
-    write(project / "notebooks", "first", "number = 2\nraise ValueError('no such luck')")
+    write(project / "notebooks", "first", "number = 2\nraise ValueError('no such\\nluck')")
     for _ in range(2):
-        with pytest.raises(
-            NotebookError, match=r"first\.md, cell \d+ \('number = 2'\): ValueError: no such luck"
+        with pytest.raises(  # the heading, the parameters, and then it: as in the file, on one line
+            NotebookError, match=r"first\.md, cell 3 \('number = 2'\): ValueError: no such luck$"
         ):
             build_book(project, report=lambda line: None)
         assert not list((project / "_build").rglob("first.ipynb"))
@@ -220,6 +275,12 @@ def test_serving_needs_a_book_and_a_free_port(tmp_path):
         serve(tmp_path, 0)
     with make_server(tmp_path) as server, pytest.raises(CemagError, match="choose another with --port"):
         make_server(tmp_path, server.server_address[1])
+
+
+def test_two_drawings_of_one_chart_have_places_of_their_own():
+    one, other = (_to_html({"mark": "point"})["text/html"] for _ in range(2))
+    place = re.compile(r'<div id="([^"]+)"')
+    assert place.search(one)[1] != place.search(other)[1]
 
 
 def test_the_bundle_defines_vega_embed_in_a_scope_of_its_own():

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -114,7 +115,8 @@ class RunStore:
         if not path.is_file():
             raise StoreError(f"{path}: no such record in the store")
         try:
-            table = pq.read_table(path, page_checksum_verification=True)
+            content = path.read_bytes()  # at once: another process may put the same record meanwhile
+            table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
             record = _from_arrow(table)
             intact = record.digest == table.schema.metadata[b"digest"].decode()
         except Exception as error:  # there is no telling what a damaged file makes its reader raise
@@ -123,7 +125,7 @@ class RunStore:
             ) from None
         if record.spec.key != path.stem or not intact:
             raise StoreError(f"{path}: altered or misplaced record; delete it to run it again")
-        _log_read(path)
+        _log_read(path, content)
         return record
 
     def matches(self, prefix: str) -> list[str]:
@@ -183,12 +185,10 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:160] or type(error).__name__
 
 
-def _log_read(path: Path) -> None:
+def _log_read(path: Path, content: bytes) -> None:
     """Tell the book which records a notebook read, so that it runs again when one of them changes."""
     if log := os.environ.get("CEMAG_READS"):
-        from hashlib import sha256
-
-        entry = {"path": str(path.resolve()), "sha256": sha256(path.read_bytes()).hexdigest()}
+        entry = {"path": str(path.resolve()), "sha256": sha256(content).hexdigest()}
         with open(log, "a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pyarrow.parquet as pq
@@ -283,3 +284,25 @@ def test_the_source_digest_follows_what_computes_runs_and_nothing_else(tmp_path,
     (home / "metrics" / "a.py").rename(home / "metrics" / "b.py")
     seen.add(digest())
     assert len(seen) == len(record_module.COMPUTING_ROOMS) + 2
+
+
+def test_a_record_that_is_put_again_while_it_is_read_is_read_whole(store, record):
+    """Two processes may compute one run at a time; bytes of the two files must not be mixed."""
+    store.put(record)
+    stop = threading.Event()
+
+    def put_again():
+        for n in range(10_000):
+            if stop.is_set():
+                return
+            provenance = record.provenance.model_copy(update={"note": "x" * (n % 500)})
+            store.put(dataclasses.replace(record, provenance=provenance))
+
+    writer = threading.Thread(target=put_again)
+    writer.start()
+    try:
+        for _ in range(200):
+            assert store.get(record.spec).digest == record.digest
+    finally:
+        stop.set()
+        writer.join()
