@@ -23,6 +23,7 @@ ORDER = [
     {"charts"},
     {"claims"},
     {"runs"},
+    {"training"},
     {"models", "samplers", "datasets", "metrics"},
     {"embeddings"},
     {"errors"},

@@ -10,7 +10,7 @@ import pandas as pd
 from cemag.datasets import DATASETS
 from cemag.samplers import AUGMENTERS
 
-__all__ = ["PlainTable", "augmenters_table", "datasets_table"]
+__all__ = ["PlainTable", "augmenters_table", "datasets_table", "sources_table"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class PlainTable:
 
 
 def datasets_table(imbalance_ratio: float | None = None) -> PlainTable:
-    """Every registered data set: size, imbalance, minority, source, licence, what to know of it.
+    """Every registered data set: size, imbalance, what the minority is, whether the paper has it.
 
     Parameters
     ----------
@@ -49,10 +49,16 @@ def datasets_table(imbalance_ratio: float | None = None) -> PlainTable:
             "thinned to": _thinned(info.imbalance_ratio, imbalance_ratio) if info.embedded else "",
             "the minority is": info.positive,
             "in the paper": "no" if info.embedded else "yes",
-            "source": info.source,
-            "licence": info.licence,
-            "note": info.notes,
         }
+        for info in DATASETS.values()
+    ]
+    return PlainTable(pd.DataFrame(rows))
+
+
+def sources_table() -> PlainTable:
+    """Where every registered data set is from, under which licence, and what to know of it."""
+    rows = [
+        {"name": info.name, "source": info.source, "licence": info.licence, "note": info.notes}
         for info in DATASETS.values()
     ]
     return PlainTable(pd.DataFrame(rows))

@@ -78,7 +78,8 @@ class Finding:
 
     def __str__(self) -> str:
         counts = f"holds in {self.holds}, fails in {self.fails}, undecided in {self.undecided} of {self.n}"
-        return f"{self.verdict} ({counts}; means {self.low:.3g} to {self.high:.3g} {self.unit})"
+        means = f"means {self.low:.3g} to {self.high:.3g} {self.unit}".rstrip()
+        return f"{self.verdict} ({counts}; {means})"
 
 
 def tabular_findings(study: Study) -> dict[str, Finding]:

@@ -27,6 +27,7 @@ REASONS = {
     "package": "the package changed",
     "dependencies": "a dependency changed",
     "data": "CEMAG_DATA changed",
+    "published": "a record was published or withdrawn",
 }
 NOT_RUN_BY_NOTEBOOKS = ("cli", "publishing")
 MAKES_THE_COPIES = ("publishing/execution.py", "publishing/notebooks.py")
@@ -94,7 +95,14 @@ class Cache:
             "package": self._package_digest,
             "dependencies": dependencies_digest(),
             "data": os.environ.get("CEMAG_DATA", ""),
+            "published": self._published_digest,
         }
+
+    @cached_property
+    def _published_digest(self) -> str:
+        """Digest of which records there are: one that was missing when a notebook ran was not read."""
+        results = self.package.parent / "results"
+        return _digest("\n".join(sorted(path.name for path in results.rglob("*.parquet"))))
 
     @cached_property
     def _package_digest(self) -> str:

@@ -158,10 +158,5 @@ def _check_type(notebook: str, name: str, value: Any, annotation: str) -> None:
         TypeAdapter(known, config=ConfigDict(strict=True)).validate_python(value)
     except ValidationError:
         raise SpecError(f"parameter {name} of {notebook} is {value!r}: {annotation} is needed") from None
-    except (
-        NameError,
-        SyntaxError,
-        TypeError,
-        PydanticUserError,
-    ):  # no annotation, or not a simple one: any value will do
-        return
+    except (NameError, SyntaxError, TypeError, PydanticUserError):
+        return  # no annotation, or not a simple one: any value will do

@@ -189,6 +189,9 @@ def test_execution_is_reused_only_while_nothing_changed(project):
     assert execute() == {"first": "the package changed", "second": "the package changed"}
     (project / "cemag" / "metrics" / "test_some.py").write_text("a test")
     assert execute() == {}
+    (project / "results").mkdir()
+    (project / "results" / "new.parquet").write_text("a record that was not there to be read")
+    assert set(execute().values()) == {"a record was published or withdrawn"}
     manifest = project / "executed" / "first.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"dependencies": "others"}))
     assert execute() == {"first": "a dependency changed"}
