@@ -118,11 +118,13 @@ def test_modules_are_one_room_each(path):
 
 
 def test_every_citation_key_has_an_entry():
-    from cemag.datasets import DATASETS
+    from cemag.datasets import DATASETS, IMAGE_DATASETS
     from cemag.samplers import AUGMENTERS
 
     entries = set(re.findall(r"^@\w+\{([^,]+),", (ROOT / "book/references.bib").read_text(), re.M))
-    keys = {info.bib_key for info in DATASETS.values()} | {a.reference for a in AUGMENTERS.values()} - {""}
+    keys = {info.bib_key for info in (*DATASETS.values(), *IMAGE_DATASETS.values())} | {
+        a.reference for a in AUGMENTERS.values()
+    } - {""}
     for path in [*NOTEBOOKS, *(ROOT / "book").glob("*.md")]:
         for cited in re.findall(r"\{cite:\w+\}`([^`]+)`", path.read_text()):
             keys |= {key.strip() for key in cited.split(",")}

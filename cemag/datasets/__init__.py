@@ -11,6 +11,10 @@ Examples
 ((569, 30), (357, 212))
 """
 
+from cemag.datasets.image_registry import IMAGE_DATASETS, ImageInfo, get_image_info
+from cemag.datasets.image_sources import download_images, image_status
+from cemag.datasets.image_subsets import subsample_images
+from cemag.datasets.images import ImageDataset, load_images
 from cemag.datasets.imbalance import class_counts, make_imbalanced
 from cemag.datasets.registry import DATASETS, DatasetInfo, get_dataset_info
 from cemag.datasets.sources import DatasetStatus, dataset_status
@@ -19,15 +23,23 @@ from cemag.datasets.tabular import TabularDataset, content_fingerprint, load_tab
 
 __all__ = [
     "DATASETS",
+    "IMAGE_DATASETS",
     "DatasetInfo",
     "DatasetStatus",
+    "ImageDataset",
+    "ImageInfo",
     "Split",
     "TabularDataset",
     "class_counts",
     "content_fingerprint",
     "dataset_status",
+    "download_images",
     "get_dataset_info",
+    "get_image_info",
+    "image_status",
+    "load_images",
     "load_tabular",
     "make_imbalanced",
     "stratified_split",
+    "subsample_images",
 ]
