@@ -2,7 +2,8 @@
 
 `augment` is the one entry: training data in, what a classifier's ``fit`` gets out. `Remix` and
 `RebalancedMixup` are the two methods called REMIX, as imbalanced-learn samplers; `harden` is how
-their soft labels reach a classifier that takes hard ones. Arrays in, arrays out: touches no file,
+their soft labels reach a classifier that takes hard ones. `EOS` and `EmbeddingSMOTE` over-sample an
+embedding. Arrays in, arrays out: touches no file,
 no data set and no model, and never imports torch. imbalanced-learn is imported on first use.
 """
 
@@ -16,13 +17,16 @@ from cemag.samplers.mixing import harden, mix_labels, mix_rows, mixing_factors, 
 from cemag.samplers.registry import AUGMENTERS, Augmenter, get_augmenter
 
 if TYPE_CHECKING:
+    from cemag.samplers.eos import EOS, EmbeddingSMOTE
     from cemag.samplers.mixup import RebalancedMixup
     from cemag.samplers.remix import Remix
 
 __all__ = [
     "AUGMENTERS",
+    "EOS",
     "AugmentedData",
     "Augmenter",
+    "EmbeddingSMOTE",
     "RebalancedMixup",
     "Remix",
     "augment",
@@ -36,7 +40,12 @@ __all__ = [
 
 # A specification is checked against AUGMENTERS before every run; importing imbalanced-learn for
 # that would add seconds to each start of the command line.
-_HOMES = {"RebalancedMixup": "cemag.samplers.mixup", "Remix": "cemag.samplers.remix"}
+_HOMES = {
+    "EOS": "cemag.samplers.eos",
+    "EmbeddingSMOTE": "cemag.samplers.eos",
+    "RebalancedMixup": "cemag.samplers.mixup",
+    "Remix": "cemag.samplers.remix",
+}
 
 
 def __getattr__(name: str) -> object:
