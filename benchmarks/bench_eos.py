@@ -1,9 +1,10 @@
 """EOS against the same method as a literal loop, and as the authors' program computes it, in one run.
 
 ``python benchmarks/bench_eos.py`` balances an embedding of the size of long-tailed CIFAR-10's: 12,406 x 64
-to 50,000. The literal loop goes over all points with NumPy, as the method is told: distances to all others, sort,
-enemies; then draws one new point at a time. The authors' way asks scikit-learn for all neighbours at once and loops over points in
-Python for weights and draws. Both are run in full; ``--share 0.1`` runs a tenth of every class.
+to 50,000. The literal loop goes over all points with NumPy, as the method is told: distances to all
+others, sort, enemies; then draws one new point at a time. The authors' way asks scikit-learn for all
+neighbours at once and loops over points in Python for weights and draws. Both are run in full;
+``--share 0.1`` runs a tenth of every class.
 """
 
 from __future__ import annotations

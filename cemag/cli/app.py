@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cemag.errors import CemagError, NotebookError, SpecError, StoreError
+
+if TYPE_CHECKING:
+    from cemag.runs import AnySpec, RunRecord
 
 app = typer.Typer(
     help="How few features carry the minority classes? An executable reproduction of arXiv 2407.10165.",
@@ -23,6 +27,8 @@ Parameters = Annotated[
 ]
 StoreOption = Annotated[Path | None, typer.Option("--store", help="Folder of run records.")]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes; one a core by default.")]
+
+Device = Annotated[str, typer.Option(help="Where networks are trained: auto, cpu or cuda.")]
 
 
 def main() -> None:
@@ -79,6 +85,7 @@ def run(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where an executed notebook goes (.ipynb).")
     ] = None,
+    device: Device = "auto",
 ) -> None:
     """Run one specification and store its record, or run one notebook with other parameters."""
     parameters = parse_parameters(parameter)
@@ -89,14 +96,26 @@ def run(
         print(f"wrote {written}")
         return
     from cemag.cli.reports import show_record
-    from cemag.runs import RunSpec, RunStore, default_store
-    from cemag.runs import run as compute
+    from cemag.runs import RunStore, default_store, parse_spec, read_spec
 
-    spec = RunSpec.read(target, **parameters) if target else RunSpec.parse(parameters)
+    spec = read_spec(target, **parameters) if target else parse_spec(parameters)
     home = RunStore(store) if store else default_store()
     if spec not in home:
-        home.put(compute(spec))
+        home.put(_compute(spec, device))
     show_record(home.get(spec), home.path(spec))
+
+
+def _compute(spec: AnySpec, device: str) -> RunRecord:
+    """Run, with a progress bar where a network is trained."""
+    from cemag.runs import ImageRunSpec
+    from cemag.runs import run as compute
+
+    if not isinstance(spec, ImageRunSpec):
+        return compute(spec)
+    from cemag.training import progress_bar
+
+    with progress_bar(spec.label) as progress:
+        return compute(spec, device=device, progress=progress)
 
 
 @app.command()
@@ -110,10 +129,10 @@ def grid(
     store: StoreOption = None,
     jobs: Jobs = None,
     timeout: Annotated[float | None, typer.Option(min=1, help="Seconds after which a run is killed.")] = None,
+    device: Device = "auto",
 ) -> None:
     """Compute every run of a grid that is not stored yet; safe to kill and start again."""
-    from cemag.cli.reports import show_grid
-    from cemag.runs import RunStore, default_store, grid_specs, run_grid
+    from cemag.runs import grid_specs
     from cemag.runs.selection import choose_augmenters, choose_datasets
 
     specs = grid_specs(
@@ -124,8 +143,44 @@ def grid(
         seeds=[_integer("seeds", seed) for seed in _names(seeds)],
         **parse_parameters(parameter),
     )
+    _run_grid(specs, store, jobs, timeout, device)
+
+
+@app.command()
+def images(
+    scale: Annotated[str, typer.Option(help="Size of the experiments: quick, cpu or paper.")] = "quick",
+    datasets: Annotated[str | None, typer.Option(help="Names by commas; the scale's own if none.")] = None,
+    augmenters: Annotated[
+        str | None, typer.Option(help="Names by commas, 'paper' or 'all'; the scale's own if none.")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds by commas; the scale's own if none.")] = None,
+    parameter: Parameters = None,
+    store: StoreOption = None,
+    jobs: Jobs = None,
+    timeout: Annotated[float | None, typer.Option(min=1, help="Seconds after which a run is killed.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Compute every image run of a scale that is not stored yet; safe to kill and start again."""
+    from cemag.runs import image_specs
+
+    specs = image_specs(
+        scale,
+        datasets=_names(datasets) if datasets else None,
+        augmenters=_names(augmenters) if augmenters else None,
+        seeds=[_integer("seeds", seed) for seed in _names(seeds)] if seeds else None,
+        **parse_parameters(parameter),
+    )
+    _run_grid(specs, store, jobs, timeout, device)
+
+
+def _run_grid(
+    specs: Sequence[AnySpec], store: Path | None, jobs: int | None, timeout: float | None, device: str
+) -> None:
+    from cemag.cli.reports import show_grid
+    from cemag.runs import RunStore, default_store, run_grid
+
     home = RunStore(store) if store else default_store()
-    result = run_grid(specs, home, jobs=jobs, timeout=timeout, progress=sys.stderr.isatty())
+    result = run_grid(specs, home, jobs=jobs, timeout=timeout, progress=sys.stderr.isatty(), device=device)
     show_grid(result, home)
     if result.failed:
         raise typer.Exit(1)

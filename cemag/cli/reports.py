@@ -19,10 +19,7 @@ def show_record(record: RunRecord, path: Path) -> None:
     spec, origin = record.spec, record.provenance
     ratio = "its own" if spec.imbalance_ratio is None else f"{spec.imbalance_ratio:g}"
     CONSOLE.print(f"[bold]{spec.key}[/]  {path}", soft_wrap=True)
-    CONSOLE.print(
-        f"{spec.dataset} (imbalance {ratio}), {spec.model.name}, {spec.augmenter}, "
-        f"split {spec.split} of {spec.n_splits}, seed {spec.seed}"
-    )
+    CONSOLE.print(f"{spec.label}, imbalance {ratio}")
     scores = record.tables["performance"].to_pylist()[0]
     CONSOLE.print("  ".join(f"{name} {value:.3f}" for name, value in scores.items()))
     CONSOLE.print(_per_class(record))
@@ -73,20 +70,28 @@ def show_grid(result: GridResult, store: RunStore) -> None:
         soft_wrap=True,
     )
     for spec, reason in result.failed.items():
-        line = f"failed: {spec.dataset}, {spec.model.name}, {spec.augmenter}, split {spec.split}: {reason}"
-        CONSOLE.print(line, style="red", soft_wrap=True)
+        CONSOLE.print(f"failed: {spec.label}: {reason}", style="red", soft_wrap=True)
 
 
 def show_runs(store: RunStore) -> None:
     """Print a line a stored run."""
     table = Table(title=f"{store.root} ({len(store)} records)", title_justify="left")
-    for heading in ("key", "data set", "model", "augmenter", "split", "seed", "balanced accuracy", "seconds"):
-        table.add_column(heading, justify="right" if heading in ("split", "seed", "seconds") else "left")
+    for heading in (
+        "key",
+        "data set",
+        "model",
+        "augmenter",
+        "repeat",
+        "seed",
+        "balanced accuracy",
+        "seconds",
+    ):
+        table.add_column(heading, justify="right" if heading in ("repeat", "seed", "seconds") else "left")
     for record in store:
         spec, origin = record.spec, record.provenance
         accuracy = record.tables["performance"]["balanced_accuracy"][0].as_py()
         table.add_row(
-            spec.key[:10], spec.dataset, spec.model.name, spec.augmenter, str(spec.split), str(spec.seed),
+            spec.key[:10], spec.dataset, spec.model_name, spec.augmenter, str(spec.repeat), str(spec.seed),
             f"{accuracy:.3f}", f"{origin.fit_seconds + origin.metric_seconds:.2f}",
         )  # fmt: skip
     CONSOLE.print(table)

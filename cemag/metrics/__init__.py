@@ -13,6 +13,7 @@ from cemag.metrics.concentration import (
 )
 from cemag.metrics.frequency import Frequency, frequency
 from cemag.metrics.measure import RELATIONS, TrainingView, measure, sample_per_class
+from cemag.metrics.nulls import concentration_against, permuted_weights, required_against
 from cemag.metrics.performance import per_class_scores, scores
 from cemag.metrics.relation import Relation, relation
 from cemag.metrics.required import Required, ces_required, common_subset, required
@@ -32,14 +33,17 @@ __all__ = [
     "ces_required",
     "common_subset",
     "concentration",
+    "concentration_against",
     "frequency",
     "half_normal_null",
     "measure",
     "n_top",
     "per_class_scores",
+    "permuted_weights",
     "permuted_weights_null",
     "relation",
     "required",
+    "required_against",
     "rules_for",
     "sample_per_class",
     "scores",

@@ -76,7 +76,7 @@ def image_tensor(X: Any) -> Tensor:
     >>> image_tensor(np.zeros((2, 3, 32, 32), dtype=np.uint8)).shape
     torch.Size([2, 32, 32, 3])
     """
-    images = X if isinstance(X, Tensor) else torch.from_numpy(np.ascontiguousarray(X))
+    images = X if isinstance(X, Tensor) else torch.from_numpy(np.require(X, requirements=["C", "W"]))
     if images.dtype != torch.uint8:
         raise DataError(f"images are of dtype {str(images.dtype).removeprefix('torch.')}: uint8 is needed")
     if images.ndim == 3:

@@ -1,27 +1,39 @@
 """From a specification to a stored record: one run, and grids of them.
 
-`RunSpec` -> `run` -> `RunRecord` -> `RunStore`. Writes only inside the store that it is given.
+`RunSpec` or `ImageRunSpec` -> `run` -> `RunRecord` -> `RunStore`. Writes only inside the
+store that it is given, and checkpoints of networks in a folder of their own.
 """
 
 from cemag.runs.execute import run
 from cemag.runs.grid import GridResult, grid_specs, run_grid
+from cemag.runs.image_spec import NETWORKS, AnySpec, ImageRunSpec, parse_spec, read_spec
 from cemag.runs.record import RECORD_VERSION, Provenance, RunRecord
+from cemag.runs.scales import PAPER_IMAGE_AUGMENTERS, SCALES, Scale, image_specs
 from cemag.runs.spec import RunSpec
 from cemag.runs.store import RunStore, default_store, published_store
 from cemag.runs.study import Study, open_study, tabular_study
 
 __all__ = [
+    "NETWORKS",
+    "PAPER_IMAGE_AUGMENTERS",
     "RECORD_VERSION",
+    "SCALES",
+    "AnySpec",
     "GridResult",
+    "ImageRunSpec",
     "Provenance",
     "RunRecord",
     "RunSpec",
     "RunStore",
+    "Scale",
     "Study",
     "default_store",
     "grid_specs",
+    "image_specs",
     "open_study",
+    "parse_spec",
     "published_store",
+    "read_spec",
     "run",
     "run_grid",
     "tabular_study",

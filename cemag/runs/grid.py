@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, as_completed
@@ -11,6 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from cemag.errors import CemagError
+from cemag.runs.image_spec import AnySpec, ImageRunSpec, parse_spec
 from cemag.runs.spec import RunSpec
 from cemag.runs.store import RunStore
 
@@ -29,15 +31,15 @@ class GridResult:
 
     Attributes
     ----------
-    computed, skipped : list of RunSpec
+    computed, skipped : list of specifications
         Stored by this call, and found stored already.
-    failed : dict of RunSpec to str
+    failed : dict of specification to str
         Reason, in one line, of each cell that gave no record.
     """
 
-    computed: list[RunSpec] = field(default_factory=list)
-    skipped: list[RunSpec] = field(default_factory=list)
-    failed: dict[RunSpec, str] = field(default_factory=dict)
+    computed: list[AnySpec] = field(default_factory=list)
+    skipped: list[AnySpec] = field(default_factory=list)
+    failed: dict[AnySpec, str] = field(default_factory=dict)
 
 
 def grid_specs(
@@ -75,7 +77,7 @@ def grid_specs(
 
 
 def run_grid(
-    specs: Iterable[RunSpec],
+    specs: Iterable[AnySpec],
     store: RunStore,
     *,
     executor: Executor | None = None,
@@ -83,12 +85,13 @@ def run_grid(
     timeout: float | None = None,
     retries: int = 1,
     progress: bool = False,
+    device: str = "auto",
 ) -> GridResult:
     """Compute and store every run of a grid that is not stored yet.
 
     Parameters
     ----------
-    specs : iterable of RunSpec
+    specs : iterable of RunSpec and ImageRunSpec
         The cells; equal ones count once.
     store : RunStore
         Where records are, and where new ones go as each is done: killing a grid costs at most the
@@ -104,6 +107,8 @@ def run_grid(
         How often a cell whose process died or timed out is tried again. Bad input is not.
     progress : bool, default=False
         Show a bar on standard error.
+    device : {"auto", "cpu", "cuda"}
+        Where networks are trained.
 
     Returns
     -------
@@ -112,7 +117,8 @@ def run_grid(
     Raises
     ------
     CemagError
-        Before any work: a data set that is missing or altered, a damaged record among those to skip.
+        Before any work: a data set that is missing or altered, a damaged record among those to skip,
+        a GPU that is asked for and absent.
 
     Examples
     --------
@@ -128,33 +134,38 @@ def run_grid(
         store.get(spec)
     missing = sorted((s for s in unique.values() if s not in store), key=_expected_cost, reverse=True)
     _check_data(missing)
+    if device != "auto" and any(isinstance(spec, ImageRunSpec) for spec in missing):
+        from cemag.training import choose_device
+
+        choose_device(device)
     if not missing:
         return result
     with _executor(executor, jobs, timeout) as pool, _bar(len(missing), progress) as advance:
-        _drain(missing, store, pool, retries, result, advance)
+        _drain(missing, store, pool, retries, result, advance, device)
     return result
 
 
-def compute_cell(spec_json: str, store_root: str) -> None:
+def compute_cell(spec_json: str, store_root: str, device: str = "auto") -> None:
     """Compute one run and store it; this is what travels to a worker."""
     from cemag.runs.execute import run
 
-    RunStore(store_root).put(run(RunSpec.model_validate_json(spec_json)))
+    RunStore(store_root).put(run(parse_spec(json.loads(spec_json)), device=device))
 
 
 def _drain(
-    specs: Sequence[RunSpec],
+    specs: Sequence[AnySpec],
     store: RunStore,
     pool: Executor,
     retries: int,
     result: GridResult,
     advance: Callable[[], None],
+    device: str,
 ) -> None:
     """Submit all cells and collect them, trying again those whose process was lost."""
     waiting = list(specs)
     for attempt in range(retries + 1):
-        cells: dict[Future[None], RunSpec] = {
-            pool.submit(compute_cell, spec.model_dump_json(), str(store.root.resolve())): spec
+        cells: dict[Future[None], AnySpec] = {
+            pool.submit(compute_cell, spec.model_dump_json(), str(store.root.resolve()), device): spec
             for spec in waiting
         }
         waiting = []
@@ -175,16 +186,26 @@ def _one_line(error: BaseException) -> str:
     return text if isinstance(error, CemagError) else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
-def _check_data(specs: Iterable[RunSpec]) -> None:
-    from cemag.datasets import load_tabular
+def _check_data(specs: Iterable[AnySpec]) -> None:
+    from cemag.datasets import load_images, load_tabular
 
-    for name in sorted({spec.dataset for spec in specs}):
+    tables = {spec.dataset for spec in specs if isinstance(spec, RunSpec)}
+    images = {(s.dataset, s.classes, s.size) for s in specs if isinstance(s, ImageRunSpec)}
+    for name in sorted(tables):
         load_tabular(name)
+    for name, classes, size in sorted(images, key=str):
+        load_images(name, classes=classes, size=size)
 
 
-def _expected_cost(spec: RunSpec) -> float:
-    """Order in which to start: the slow cells first, so that none is left for last."""
+def _expected_cost(spec: AnySpec) -> float:
+    """Order in which to start: the slow cells first, so that none is left for last.
+
+    Image runs keep the order they are given in: what was asked for first is there first.
+    """
     from cemag.datasets import get_dataset_info
+
+    if isinstance(spec, ImageRunSpec):
+        return 0
 
     n = get_dataset_info(spec.dataset).n_samples
     return n**2 * SVM_COST.get(spec.augmenter, 2) if spec.model.name == "svm" else n

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from cemag.runs.spec import RECORD_VERSION, RunSpec
+from cemag.runs.image_spec import AnySpec
+from cemag.runs.spec import RECORD_VERSION
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["RECORD_VERSION", "Provenance", "RunRecord", "package_versions", "source_digest"]
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "imbalanced-learn")
-COMPUTING_ROOMS = ("embeddings", "metrics", "samplers", "models", "datasets", "runs")
+COMPUTING_ROOMS = ("embeddings", "metrics", "samplers", "models", "datasets", "training", "runs")
 
 
 class Provenance(BaseModel):
@@ -65,9 +66,9 @@ class Provenance(BaseModel):
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A specification, the tables that `cemag.metrics.measure` found for it, and its provenance."""
+    """A specification, the tables that were found for it, and where they came from."""
 
-    spec: RunSpec
+    spec: AnySpec
     tables: Mapping[str, pa.Table]
     provenance: Provenance
 
@@ -91,19 +92,19 @@ def _bytes(values: np.ndarray) -> bytes:
     return np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"))).tobytes()
 
 
-@lru_cache(maxsize=1)
-def source_digest() -> str:
+@lru_cache
+def source_digest(rooms: tuple[str, ...] = COMPUTING_ROOMS) -> str:
     """Digest of the rooms of the package that decide what a run finds: 12 hexadecimal digits."""
     home = Path(__file__).parents[1]
     found = hashlib.sha256()
-    for room in COMPUTING_ROOMS:
+    for room in rooms:
         for path in sorted((home / room).rglob("*.py")):
             if not path.name.startswith("test_"):
                 found.update(path.relative_to(home).as_posix().encode() + b"\0" + path.read_bytes())
     return found.hexdigest()[:12]
 
 
-@lru_cache(maxsize=1)
-def package_versions() -> dict[str, str]:
+@lru_cache
+def package_versions(*more: str) -> dict[str, str]:
     """Versions of the libraries that a run's numbers depend on."""
-    return {name: version(name) for name in LIBRARIES}
+    return {name: version(name) for name in (*LIBRARIES, *more)}

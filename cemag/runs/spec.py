@@ -1,11 +1,10 @@
-"""RunSpec: everything that a run depends on, validated before any work starts."""
+"""RunSpec: everything that a run on a table depends on, validated before any work starts."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -13,13 +12,45 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from cemag.errors import CemagError, SpecError, check_known
 from cemag.models import MODELS, LogisticModel, ModelSpec, Number, Whole
 
-__all__ = ["RECORD_VERSION", "RunSpec"]
+__all__ = ["RECORD_VERSION", "RunSpec", "Spec"]
 
 RECORD_VERSION = 1  # raise it when the same specification no longer means the same numbers
 
 
-class RunSpec(BaseModel):
-    """One run: a data set, its imbalance and split, a model, an augmenter, and the seeds.
+class Spec(BaseModel):
+    """What all specifications share: frozen, unknown fields refused, an address made of the content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def key(self) -> str:
+        """Content address: 32 hexadecimal digits of a SHA-256 over the canonical specification."""
+        text = json.dumps({"record": RECORD_VERSION, "spec": self.model_dump(mode="json")}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], where: str = "specification") -> Self:
+        """Validate a mapping; every fault in it becomes one line of a SpecError.
+
+        Examples
+        --------
+        >>> RunSpec.parse({"dataset": "breast_cancer", "splits": 3})
+        Traceback (most recent call last):
+        ...
+        cemag.errors.SpecError: specification: unknown field 'splits': did you mean 'split'? known: ...
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise SpecError(f"{where}: {_faults(cls, error.errors())}") from None
+
+    def with_(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, validated again."""
+        return self.parse(self.model_dump() | changes)
+
+
+class RunSpec(Spec):
+    """One run on a table: a data set, its imbalance and split, a model, an augmenter, and the seeds.
 
     Frozen, and unknown fields are refused. Two equal specifications have the same `key`, and give
     the same record.
@@ -55,8 +86,6 @@ class RunSpec(BaseModel):
     ('scale', 32)
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     dataset: str
     model: ModelSpec = LogisticModel()
     augmenter: str = "none"
@@ -66,6 +95,24 @@ class RunSpec(BaseModel):
     data_seed: Whole = Field(default=0, ge=0, lt=2**32)
     seed: Whole = Field(default=0, ge=0, lt=2**32)
     k_neighbors: Whole = Field(default=5, ge=1)
+
+    @property
+    def model_name(self) -> str:
+        """What was fitted, in one word."""
+        return self.model.name
+
+    @property
+    def repeat(self) -> int:
+        """Number of the repetition that this run is: here the split."""
+        return self.split
+
+    @property
+    def label(self) -> str:
+        """The run in a few words."""
+        return (
+            f"{self.dataset}, {self.model.name}, {self.augmenter}, "
+            f"split {self.split} of {self.n_splits}, seed {self.seed}"
+        )
 
     @field_validator("model", mode="before")
     @classmethod
@@ -98,50 +145,13 @@ class RunSpec(BaseModel):
             raise ValueError(f"split is {self.split}: it must be below n_splits, which is {self.n_splits}")
         return self
 
-    @property
-    def key(self) -> str:
-        """Content address: 32 hexadecimal digits of a SHA-256 over the canonical specification."""
-        text = json.dumps({"record": RECORD_VERSION, "spec": self.model_dump(mode="json")}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-    @classmethod
-    def parse(cls, values: Mapping[str, Any], where: str = "specification") -> RunSpec:
-        """Validate a mapping; every fault in it becomes one line of a SpecError.
-
-        Examples
-        --------
-        >>> RunSpec.parse({"dataset": "breast_cancer", "splits": 3})
-        Traceback (most recent call last):
-        ...
-        cemag.errors.SpecError: specification: unknown field 'splits': did you mean 'split'? known: ...
-        """
-        try:
-            return cls.model_validate(dict(values))
-        except ValidationError as error:
-            raise SpecError(f"{where}: {_faults(cls, error.errors())}") from None
-
-    @classmethod
-    def read(cls, path: Path, **changes: Any) -> RunSpec:
-        """Read a JSON file, change some fields, and validate."""
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise SpecError(f"{path}: not a readable JSON specification ({error})") from None
-        if not isinstance(values, dict):
-            raise SpecError(f"{path}: holds a {type(values).__name__}: a JSON object is needed")
-        return cls.parse(values | changes, str(path))
-
-    def with_(self, **changes: Any) -> RunSpec:
-        """Return a copy with some fields changed, validated again."""
-        return self.parse(self.model_dump() | changes)
-
 
 def _faults(model: type[BaseModel], errors: Sequence[Any]) -> str:
     """Pydantic's errors in our words: each field once, its value, what is allowed."""
     found: dict[str, list[str]] = {}
     for error in errors:
         place, kind = error["loc"], error["type"]
-        field = ".".join(str(part) for part in place[:1] + place[2:3])  # between: which of a union's types
+        field = ".".join(str(part) for part in place if part not in MODELS)  # which of a union's types
         message = error["msg"].removeprefix("Value error, ")
         if kind == "value_error":
             found[message] = []
@@ -158,7 +168,11 @@ def _faults(model: type[BaseModel], errors: Sequence[Any]) -> str:
 
 
 def _unknown_field(model: type[BaseModel], place: tuple[Any, ...]) -> str:
-    owner, kind = (MODELS[place[1]], f"field of {place[1]}") if len(place) > 1 else (model, "field")
+    owner, kind = model, "field"
+    if len(place) > 1:  # of the model, or of the recipe
+        inner = model.model_fields[place[0]].annotation
+        owner = MODELS[place[1]] if place[1] in MODELS else inner if isinstance(inner, type) else model
+        kind = f"field of {place[1] if place[1] in MODELS else place[0]}"
     try:
         return check_known(kind, place[-1], owner.model_fields)
     except CemagError as unknown:

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cemag.errors import StoreError
+from cemag.runs.image_spec import AnySpec, parse_spec
 from cemag.runs.record import Provenance, RunRecord, source_digest
-from cemag.runs.spec import RunSpec
 
 __all__ = ["RunStore", "default_store", "project_root", "published_store"]
 
@@ -51,11 +51,11 @@ class RunStore:
     def __repr__(self) -> str:
         return f"RunStore({str(self.root)!r})"
 
-    def path(self, spec: RunSpec | str) -> Path:
+    def path(self, spec: AnySpec | str) -> Path:
         """Where a specification's (or key's) record lies, or would."""
         return self.root / f"{spec if isinstance(spec, str) else spec.key}.parquet"
 
-    def __contains__(self, spec: RunSpec | str) -> bool:
+    def __contains__(self, spec: AnySpec | str) -> bool:
         return self.path(spec).is_file()
 
     def __len__(self) -> int:
@@ -103,7 +103,7 @@ class RunStore:
         finally:
             scratch.unlink(missing_ok=True)
 
-    def get(self, spec: RunSpec | str) -> RunRecord:
+    def get(self, spec: AnySpec | str) -> RunRecord:
         """Read and verify a record.
 
         Raises
@@ -175,7 +175,7 @@ def _from_arrow(table: pa.Table) -> RunRecord:
         rows: Any = table[name].combine_chunks().flatten()
         tables[name] = pa.Table.from_struct_array(rows)
     return RunRecord(
-        spec=RunSpec.model_validate_json(table["spec"][0].as_py()),
+        spec=parse_spec(json.loads(table["spec"][0].as_py())),
         tables=tables,
         provenance=Provenance.model_validate_json(table["provenance"][0].as_py()),
     )

@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from cemag.errors import CemagError
 from cemag.runs.grid import grid_specs, run_grid
+from cemag.runs.image_spec import AnySpec
 from cemag.runs.record import RunRecord
 from cemag.runs.selection import PAPER_AUGMENTERS, choose_augmenters, choose_datasets
-from cemag.runs.spec import RunSpec
 from cemag.runs.store import RunStore, default_store, published_store
 
 __all__ = ["Study", "open_study", "tabular_study"]
@@ -30,13 +30,13 @@ class Study:
     records : tuple of RunRecord
     sources : mapping of key to str
         ``"this build"`` or ``"published record"``.
-    not_run : tuple of RunSpec
+    not_run : tuple of specifications
         Runs that were asked for, are not stored and were not to be computed.
     """
 
     records: tuple[RunRecord, ...]
     sources: Mapping[str, str]
-    not_run: tuple[RunSpec, ...] = ()
+    not_run: tuple[AnySpec, ...] = ()
 
     def __len__(self) -> int:
         return len(self.records)
@@ -69,10 +69,10 @@ class Study:
         return {
             "key": spec.key,
             "dataset": spec.dataset,
-            "model": spec.model.name,
+            "model": spec.model_name,
             "augmenter": spec.augmenter,
             "imbalance_ratio": spec.imbalance_ratio,
-            "split": spec.split,
+            "split": spec.repeat,
             "seed": spec.seed,
             "origin": self.sources[spec.key],
             "n_train": origin.n_train,
@@ -87,7 +87,7 @@ class Study:
 
 
 def open_study(
-    specs: Sequence[RunSpec],
+    specs: Sequence[AnySpec],
     *,
     store: RunStore | None = None,
     published: RunStore | None = None,
@@ -99,7 +99,7 @@ def open_study(
 
     Parameters
     ----------
-    specs : sequence of RunSpec
+    specs : sequence of RunSpec and ImageRunSpec
     store : RunStore, optional
         Where new records go; `default_store()` when not given.
     published : RunStore, optional
@@ -116,8 +116,9 @@ def open_study(
 
     Examples
     --------
-    >>> open_study([RunSpec(dataset="breast_cancer")], store=RunStore("none"), compute=False).not_run[0].split
-    0
+    >>> study = open_study([RunSpec(dataset="breast_cancer")], store=RunStore("none"), compute=False)
+    >>> len(study), study.not_run[0].dataset
+    (0, 'breast_cancer')
     """
     store = default_store() if store is None else store  # an empty store is false
     published = published_store() if published is None else published
@@ -125,10 +126,7 @@ def open_study(
     if compute:
         failed = run_grid(elsewhere, store, jobs=jobs, progress=progress).failed
         for spec, reason in failed.items():
-            raise CemagError(
-                f"{len(failed)} run(s) failed, the first: {spec.dataset}, {spec.model.name}, "
-                f"{spec.augmenter}, split {spec.split}: {reason}"
-            )
+            raise CemagError(f"{len(failed)} run(s) failed, the first: {spec.label}: {reason}")
     sources, records, not_run = {}, [], []
     for spec in {spec.key: spec for spec in specs}.values():
         home = published if spec in published else store

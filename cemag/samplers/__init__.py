@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from cemag.samplers.augment import AugmentedData, augment
+from cemag.samplers.image_registry import IMAGE_AUGMENTERS, ImageAugmenter, get_image_augmenter
 from cemag.samplers.mixing import harden, mix_labels, mix_rows, mixing_factors, rebalanced_label_factor
 from cemag.samplers.registry import AUGMENTERS, Augmenter, get_augmenter
 
@@ -24,13 +25,16 @@ if TYPE_CHECKING:
 __all__ = [
     "AUGMENTERS",
     "EOS",
+    "IMAGE_AUGMENTERS",
     "AugmentedData",
     "Augmenter",
     "EmbeddingSMOTE",
+    "ImageAugmenter",
     "RebalancedMixup",
     "Remix",
     "augment",
     "get_augmenter",
+    "get_image_augmenter",
     "harden",
     "mix_labels",
     "mix_rows",

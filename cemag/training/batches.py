@@ -115,6 +115,8 @@ class Draws:
         As in `train`.
     seed : int
         Of both generators.
+    images_per_epoch : int, optional
+        Images that an epoch shows, drawn anew each time; all when not given.
 
     Notes
     -----
@@ -130,7 +132,9 @@ class Draws:
         sampling: Sampling,
         mixing: Mixing | None,
         seed: int,
+        images_per_epoch: int | None = None,
     ) -> None:
+        self.n_shown = len(y) if images_per_epoch is None else images_per_epoch
         self.y, self.n_classes, self.recipe = y, n_classes, recipe
         self.sampling, self.mixing = sampling, mixing
         self.counts = np.bincount(y, minlength=n_classes)
@@ -139,11 +143,11 @@ class Draws:
 
     def epoch(self) -> EpochPlan:
         """Draw the next epoch."""
-        n, size = len(self.y), self.recipe.batch_size
+        n, size = self.n_shown, self.recipe.batch_size
         if self.sampling == "class_balanced":
-            numbers = balanced_order(self.y, self.n_classes, self.torch)
+            numbers = balanced_order(self.y, self.n_classes, self.torch)[:n]
         else:
-            numbers = torch.randperm(n, generator=self.torch)
+            numbers = torch.randperm(len(self.y), generator=self.torch)[:n]
         draws = AugmentDraws.draw(
             n, padding=self.recipe.crop_padding, flip=self.recipe.flip, generator=self.torch
         )

@@ -41,6 +41,7 @@ def train(
     device: str = "auto",
     sampling: Sampling | None = None,
     mixing: Mixing | None = None,
+    images_per_epoch: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 5,
     resume: bool = True,
@@ -49,8 +50,8 @@ def train(
 ) -> Trained:
     """Train a network; the same arguments give the same weights, to the last bit on one and the same CPU.
 
-    Every method takes the same number of steps: an epoch shows as many images as there are, however
-    they are drawn. torch's global generators are neither used nor moved.
+    Every method takes the same number of steps: an epoch shows as many images as there are (or
+    `images_per_epoch`), however they are drawn. torch's global generators are neither used nor moved.
 
     Parameters
     ----------
@@ -72,6 +73,9 @@ def train(
     mixing : {"remix", "rebalanced_mixup"}, optional
         Mix each image of a batch with another one of it, soft labels included; `cemag.samplers` has
         the references.
+    images_per_epoch : int, optional
+        Images that an epoch shows, of those there are; all when not given. Keeps the number of steps
+        where images were added beforehand.
     checkpoint : path, optional
         File to keep the state in, every few epochs and at the end.
     checkpoint_every : int, default=5
@@ -109,10 +113,12 @@ def train(
         Normalisation(recipe.mean, recipe.std) if recipe.mean and recipe.std else Normalisation.of(images)
     )
     n_classes = _check(model, images, labels, normalisation)
+    if images_per_epoch is not None and not 1 <= images_per_epoch <= len(labels):
+        raise CemagError(f"images_per_epoch is {images_per_epoch}: it must be from 1 to {len(labels)}")
     path = None if checkpoint is None else Path(checkpoint)
     digest = ""
     if path is not None:
-        settings = f"{recipe.digest} {seed} {chosen} {mixing} {compile}"
+        settings = f"{recipe.digest} {seed} {chosen} {mixing} {images_per_epoch} {compile}"
         data = {"X": images, "y": torch.from_numpy(labels.astype(np.int64))}
         digest = tensors_digest(settings, data, model.state_dict())
     with ExitStack() as stack:
@@ -122,7 +128,7 @@ def train(
         with explain_out_of_memory(None, target):
             model.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
             batches = BatchAugment(images.to(target), normalisation, recipe.crop_padding)
-        draws = Draws(labels.astype(np.intp), n_classes, recipe, chosen, mixing, seed)
+        draws = Draws(labels.astype(np.intp), n_classes, recipe, chosen, mixing, seed, images_per_epoch)
         run = _Run(model, recipe, draws, batches, target, compile)
         if path is not None and resume and (state := read_checkpoint(path, digest)) is not None:
             run.restore(state)
@@ -134,7 +140,7 @@ def train(
                 write_checkpoint(path, digest, run.state())
     model.eval()
     name = "cpu" if target.type == "cpu" else torch.cuda.get_device_name(target)
-    seconds = sum(len(labels) / epoch.images_per_second for epoch in run.history)
+    seconds = sum(draws.n_shown / epoch.images_per_second for epoch in run.history)
     return Trained(model, tuple(run.history), normalisation, name, seconds)
 
 
@@ -191,7 +197,7 @@ class _Run:
 
     def one_epoch(self, progress: Callable[[Progress], None] | None) -> None:
         """Take the steps of one epoch and add it to the history."""
-        epoch, n, size = len(self.history), len(self.labels), self.recipe.batch_size
+        epoch, n, size = len(self.history), self.draws.n_shown, self.recipe.batch_size
         lr = self.recipe.learning_rate(epoch)
         for group in self.optimiser.param_groups:
             group["lr"] = lr

@@ -132,6 +132,8 @@ RECIPES: dict[str, Recipe] = {
     "long_tailed_100": _shortened(epochs=100, milestones=(80, 90)),
     "long_tailed_60": _shortened(epochs=60, milestones=(48, 54)),
     "long_tailed_30": _shortened(epochs=30, warmup_epochs=2, milestones=(24, 28), lr_factor=0.1),
+    "short_20": _shortened(epochs=20, batch_size=64, warmup_epochs=2, milestones=(15, 18), lr_factor=0.1),
+    "short_30": Recipe(epochs=30, batch_size=32, warmup_epochs=2, milestones=(23, 27), lr_factor=0.1),
     "digits": Recipe(
         epochs=8, batch_size=64, warmup_epochs=1, milestones=(5, 7), lr_factor=0.1, crop_padding=1, flip=False
     ),

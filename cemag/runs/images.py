@@ -1,0 +1,191 @@
+"""A run on images: train a network by a specification, measure its CEs on the test set. Imports torch."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from torch import nn
+
+import cemag
+from cemag.datasets import ImageDataset, load_images, subsample_images
+from cemag.embeddings import ClassificationEmbeddings
+from cemag.errors import CemagError
+from cemag.metrics import (
+    Rule,
+    TrainingView,
+    concentration_against,
+    measure,
+    permuted_weights,
+    required_against,
+    sample_per_class,
+)
+from cemag.models.heads import embed_images
+from cemag.runs.image_spec import ImageRunSpec
+from cemag.runs.networks import FittedNetwork, TrainingSet, fit_network, initial_network
+from cemag.runs.record import Provenance, RunRecord, package_versions, source_digest
+from cemag.runs.tabular import INSTANCES_PER_CLASS
+from cemag.training import Progress
+
+__all__ = ["run_images"]
+
+
+def run_images(
+    spec: ImageRunSpec, *, device: str = "auto", progress: Callable[[Progress], None] | None = None
+) -> RunRecord:
+    """Train the network that a specification names and measure its CEs.
+
+    Frequency is measured on training images as they are, neither cropped nor made up. Beside what
+    `cemag.metrics.measure` gives, the record has tables ``classes`` (images given and made, the head's
+    bias), ``head`` (class x feature: weight), ``history`` (epoch), ``null_required``,
+    ``null_concentration`` and ``null_relation`` (the network, itself at initialisation, and its head
+    with shuffled weights) and, for DeepSMOTE, ``gallery``.
+
+    Parameters
+    ----------
+    spec, device, progress
+        As for `cemag.runs.run`.
+
+    Raises
+    ------
+    CemagError
+        As `cemag.runs.run` does.
+
+    Examples
+    --------
+    >>> spec = ImageRunSpec(dataset="digits_images", imbalance_ratio=10, recipe="digits", n_max=20)
+    >>> run_images(spec.with_(n_max=1))
+    Traceback (most recent call last):
+    ...
+    cemag.errors.DataError: digits_images: class 1 (1): 0 images asked, 146 available: ...
+    """
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    whole = load_images(spec.dataset, classes=spec.classes, size=spec.size)
+    data = _training_set(spec, whole)
+    fitted = fit_network(spec, data, device=device, progress=progress)
+    clock = time.perf_counter()
+    test, seen = _judged(spec, whole, data)
+    ce = _embedded(fitted.model, fitted, whole.X_test, whole.y_test, data)
+    view = _embedded(fitted.model, fitted, data.X[seen], data.y[seen], data)
+    tables = measure(
+        ce.ce,
+        ce.y,
+        train=view,
+        max_per_class=INSTANCES_PER_CLASS,
+        random_state=spec.subset_seed,
+    )
+    tables |= _nulls(spec, data, whole, fitted, ce.ce.take(test), view)
+    tables |= _about_network(data, fitted, ce.ce)
+    if fitted.gallery is not None:
+        tables["gallery"] = fitted.gallery
+    provenance = Provenance(
+        cemag=cemag.__version__,
+        source=source_digest(),
+        python=platform.python_version(),
+        versions=package_versions("torch", "torchvision", "pillow"),
+        device=fitted.device,
+        data_fingerprint=whole.fingerprint,
+        started=started,
+        fit_seconds=round(fitted.seconds, 4),
+        metric_seconds=round(time.perf_counter() - clock, 4),
+        n_train=len(data.y),
+        n_synthetic=fitted.n_synthetic,
+        n_test=len(whole.y_test),
+        n_ces=ce.ce.n_features,
+        n_distinct_ces=ce.ce.n_features,
+        note="; ".join(filter(None, [_origin(whole), fitted.note])),
+    )
+    return RunRecord(spec=spec, tables=tables, provenance=provenance)
+
+
+def _training_set(spec: ImageRunSpec, whole: ImageDataset) -> TrainingSet:
+    try:
+        rows = subsample_images(
+            whole.y_train,
+            profile=spec.imbalance,
+            imbalance_ratio=spec.imbalance_ratio,
+            n_max=spec.n_max,
+            subset_seed=spec.subset_seed,
+            class_names=whole.class_names,
+        )
+    except CemagError as error:
+        raise type(error)(f"{spec.dataset}: {error}") from None
+    return TrainingSet(whole.X_train[rows], whole.y_train[rows], whole.class_names, whole.fingerprint)
+
+
+def _judged(
+    spec: ImageRunSpec, whole: ImageDataset, data: TrainingSet
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of the test and of the training set by which nulls and frequencies are judged."""
+    chosen = [
+        sample_per_class(y, INSTANCES_PER_CLASS, random_state=spec.subset_seed)
+        for y in (whole.y_test, data.y)
+    ]
+    return chosen[0], chosen[1]
+
+
+def _embedded(
+    model: nn.Module, fitted: FittedNetwork, X: NDArray[np.uint8], y: NDArray[np.int64], data: TrainingSet
+) -> TrainingView:
+    names = np.array(data.class_names)
+    return TrainingView(embed_images(model, X, fitted.normalisation, classes=names), names[y])
+
+
+def _nulls(
+    spec: ImageRunSpec,
+    data: TrainingSet,
+    whole: ImageDataset,
+    fitted: FittedNetwork,
+    ce: ClassificationEmbeddings,
+    view: TrainingView,
+) -> dict[str, pa.Table]:
+    """The network beside itself before training, and beside its head with shuffled weights."""
+    test, seen = _judged(spec, whole, data)
+    start, seed = initial_network(spec, data), spec.subset_seed
+    untrained = _embedded(start, fitted, whole.X_test[test], whole.y_test[test], data)
+    untrained_view = _embedded(start, fitted, data.X[seen], data.y[seen], data)
+    shuffled = permuted_weights(ce, random_state=seed)
+    shuffled_view = replace(view, ce=permuted_weights(view.ce, random_state=seed))  # in the same way
+    sources = {"model": ce, "initialisation": untrained.ce, "permuted_weights": shuffled}
+    views = {"initialisation": untrained_view, "permuted_weights": shuffled_view}
+    relations = []
+    for source, train in views.items():
+        found = measure(sources[source], untrained.y, train=train, rules=[Rule()], random_state=seed)[
+            "relation"
+        ]
+        relations.append(found.append_column("source", pa.array([source] * len(found))))
+    return {
+        "null_required": required_against(sources),
+        "null_concentration": concentration_against(sources),
+        "null_relation": pa.concat_tables(relations),
+    }
+
+
+def _about_network(
+    data: TrainingSet, fitted: FittedNetwork, ce: ClassificationEmbeddings
+) -> dict[str, pa.Table]:
+    """What it was trained on, how the training went, and the head that CEs are made with."""
+    counts = np.bincount(data.y, minlength=len(data.class_names))
+    made = counts.max() - counts if fitted.n_synthetic else np.zeros_like(counts)
+    history = [
+        {"epoch": i, "loss": epoch.loss, "accuracy": epoch.accuracy, "lr": epoch.lr}
+        for i, epoch in enumerate(fitted.history, 1)
+    ]
+    classes = {"class": list(data.class_names), "n_train": counts, "n_synthetic": made, "bias": ce.bias}
+    head = {
+        "class": np.repeat(data.class_names, ce.n_features),
+        "feature": np.tile(np.arange(ce.n_features, dtype=np.int32), len(data.class_names)),
+        "weight": ce.weights.astype(np.float32).ravel(),
+    }
+    return {"classes": pa.table(classes), "head": pa.table(head), "history": pa.Table.from_pylist(history)}
+
+
+def _origin(whole: ImageDataset) -> str:
+    """What stands in for the original, without the path of anybody's machine."""
+    return whole.info.notes if whole.source.endswith("(JPEG)") else ""
