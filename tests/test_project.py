@@ -132,14 +132,14 @@ def test_every_citation_key_has_an_entry():
 
 
 def test_every_glued_number_in_prose_is_one_that_the_chapters_glue():
-    from cemag.claims import MARGINS, glued, tabular_findings
+    from cemag.claims import MARGINS, glued, judge
     from cemag.runs import open_study
     from cemag.runs.grid import grid_specs
 
     study = open_study(grid_specs(["us_crime"], ["logistic"], ["none", "ros"]), compute=False)
     if study.not_run:
         pytest.skip("no published records")
-    names = set(glued(study, tabular_findings(study)))
+    names = set(glued(study, judge(study)))
     for path in NOTEBOOKS:
         for key in re.findall(r"\{glue:text\}`([^`]+)`", path.read_text()):
             bare = re.sub(r"^(both-)?(logistic|svm)-", "", key)

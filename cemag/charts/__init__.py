@@ -3,7 +3,7 @@
 from cemag.charts.embeddings import ce_bars
 from cemag.charts.figure import Figure
 from cemag.charts.renderer import enable_renderer
-from cemag.charts.tabular import (
+from cemag.charts.studies import (
     augmentation_effect,
     concentration,
     frequency_against_magnitude,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cemag.claims.statistics import over_splits
+from cemag.claims.statistics import over_repeats
 from cemag.claims.tables import (
     MILD_RULE,
     STRICT_RULE,
@@ -21,7 +21,7 @@ from cemag.claims.tables import (
 )
 from cemag.runs import Study
 
-__all__ = ["MARGINS", "Finding", "findings_table", "tabular_findings"]
+__all__ = ["MARGINS", "Finding", "findings_table", "judge"]
 
 # The paper says "few", "most" and "not much" without a number; these are ours.
 MARGINS = {
@@ -82,11 +82,11 @@ class Finding:
         return f"{self.verdict} ({counts}; {means})"
 
 
-def tabular_findings(study: Study) -> dict[str, Finding]:
+def judge(study: Study) -> dict[str, Finding]:
     """Answer C1 to C5 from the runs of one tabular model.
 
     Cases are data set x class, without augmentation, for C1 to C3 and C5, and data set x augmenter, for the
-    minority class, for C4. Each rests on the corrected interval over splits of `over_splits`. Cases whose
+    minority class, for C4. Each rests on the corrected interval over splits of `over_repeats`. Cases whose
     interval does not exist (a class never predicted correctly, a feature frequency that does not vary)
     are left out: `n` counts what is there. Where CEs are counted, the verdict is by the rule that asks most;
     ``C1-mild``, ``C2-mild`` and ``C4b-mild`` have what the mildest rule would say.
@@ -169,7 +169,7 @@ def _above(bound: float) -> Judge:
 def _finding(
     claim: str, question: str, table: pd.DataFrame, case: list[str], judge: Judge, unit: str = "%"
 ) -> Finding:
-    return _count(claim, question, over_splits(table, "value", case), judge, unit)
+    return _count(claim, question, over_repeats(table, "value", case), judge, unit)
 
 
 def _count(claim: str, question: str, cases: pd.DataFrame, judge: Judge, unit: str) -> Finding:

@@ -1,4 +1,4 @@
-"""Means over splits with intervals that know that the splits share training rows."""
+"""Means over repetitions with intervals that know whether these share training rows."""
 
 from __future__ import annotations
 
@@ -8,15 +8,22 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-__all__ = ["over_splits", "paired_over_splits"]
+__all__ = ["over_repeats", "paired_over_repeats"]
 
 
-def over_splits(frame: pd.DataFrame, value: str, by: Sequence[str], confidence: float = 0.95) -> pd.DataFrame:
-    r"""Mean of a column over the splits of k-fold cross-validation, with a corrected t interval.
+def over_repeats(
+    frame: pd.DataFrame, value: str, by: Sequence[str], confidence: float = 0.95
+) -> pd.DataFrame:
+    r"""Mean of a column over repetitions, with a t interval.
+
+    A repetition is a split of k-fold cross-validation, or, where the column ``design`` says
+    ``"seeds"``, a network with a training subset and a seed of its own.
 
     Folds share training rows, so that their results are not independent; the variance of the mean is
     taken as :math:`(1/n + 1/(k-1)) s^2`, with n rows, k splits, and :math:`1/(k-1)` the ratio of test to
-    training rows [1]_. Degrees of freedom are those of the splits: more seeds do not add any.
+    training rows [1]_. Degrees of freedom are those of the splits: more seeds do not add any. Seeds
+    draw their own subsets, and the variance is :math:`s^2/n`; all are judged by one test set, so that
+    the interval speaks of training, not of other test images.
 
     Parameters
     ----------
@@ -39,26 +46,35 @@ def over_splits(frame: pd.DataFrame, value: str, by: Sequence[str], confidence: 
     Examples
     --------
     >>> frame = pd.DataFrame({"set": ["a"] * 5, "x": [1.0, 2.0, 3.0, 4.0, 5.0]})
-    >>> over_splits(frame, "x", ["set"]).round(2).to_dict("records")
+    >>> over_repeats(frame, "x", ["set"]).round(2).to_dict("records")
     [{'set': 'a', 'mean': 3.0, 'sd': 1.58, 'n': 5, 'low': 0.06, 'high': 5.94}]
+    >>> over_repeats(frame.assign(design="seeds"), "x", ["set"]).round(2)[["low", "high"]].values.tolist()
+    [[1.04, 4.96]]
     """
     frame = frame.dropna(subset=[value])
     if "split" not in frame:
         frame = frame.assign(split=np.arange(len(frame)))
+    if "design" not in frame:
+        frame = frame.assign(design="folds")
     grouped = frame.groupby(list(by), observed=True, sort=False)
     found = grouped.agg(
-        mean=(value, "mean"), sd=(value, "std"), n=(value, "count"), k=("split", "nunique")
+        mean=(value, "mean"),
+        sd=(value, "std"),
+        n=(value, "count"),
+        k=("split", "nunique"),
+        design=("design", "first"),
     ).reset_index()
     k = found.pop("k")
     k = k.where(k > 1).astype(float)
-    half = stats.t.ppf((1 + confidence) / 2, k - 1) * found["sd"] * np.sqrt(1 / found["n"] + 1 / (k - 1))
+    shared = (1 / (k - 1)).where(found.pop("design") == "folds", 0.0)
+    half = stats.t.ppf((1 + confidence) / 2, k - 1) * found["sd"] * np.sqrt(1 / found["n"] + shared)
     return found.assign(low=found["mean"] - half, high=found["mean"] + half)
 
 
-def paired_over_splits(
+def paired_over_repeats(
     frame: pd.DataFrame, value: str, by: Sequence[str], *, factor: str, reference: str
 ) -> pd.DataFrame:
-    """Difference of each level of a factor to a reference level, split by split, then `over_splits`.
+    """Difference of each level of a factor to a reference level within repetitions, then `over_repeats`.
 
     Parameters
     ----------
@@ -71,11 +87,11 @@ def paired_over_splits(
     --------
     >>> frame = pd.DataFrame({"set": "a", "augmenter": ["none", "none", "ros", "ros"], "seed": 0,
     ...                       "split": [0, 1, 0, 1], "x": [1.0, 2.0, 2.0, 4.0]})
-    >>> paired_over_splits(frame, "x", ["set"], factor="augmenter", reference="none")["mean"].tolist()
+    >>> paired_over_repeats(frame, "x", ["set"], factor="augmenter", reference="none")["mean"].tolist()
     [1.5]
     """
     unit = [*by, "split", "seed"]
     base = frame.loc[frame[factor] == reference, [*unit, value]].rename(columns={value: "reference"})
     others = frame.loc[frame[factor] != reference].merge(base, on=unit, validate="many_to_one")
     others = others.assign(difference=others[value] - others["reference"])
-    return over_splits(others, "difference", [*by, factor])
+    return over_repeats(others, "difference", [*by, factor])

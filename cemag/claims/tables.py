@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from cemag.claims.statistics import paired_over_splits
+from cemag.claims.statistics import paired_over_repeats
 from cemag.metrics import RELATIONS
 from cemag.runs import Study
-from cemag.samplers import AUGMENTERS
+from cemag.samplers import AUGMENTERS, IMAGE_AUGMENTERS
 
 __all__ = [
     "MILD_RULE",
@@ -17,7 +17,9 @@ __all__ = [
     "RELATION_NAMES",
     "ROLES",
     "STRICT_RULE",
+    "TITLES",
     "augmentation_effects",
+    "class_roles",
     "concentration_by_class",
     "performance_by_class",
     "relations_by_class",
@@ -26,7 +28,9 @@ __all__ = [
     "under_rule",
 ]
 
-ROLES = {"0": "majority", "1": "minority"}
+ROLES = {"0": "majority", "1": "minority"}  # of the two classes of a table
+TITLES = {a.name: a.title for a in IMAGE_AUGMENTERS.values()} | {a.name: a.title for a in AUGMENTERS.values()}
+RUN = ["key", "dataset", "model", "augmenter", "design", "split", "seed", "n_ces"]
 QUANTITIES = {
     "mean": "CEs required to predict an instance (mean over correct predictions)",
     "common_subset": "Smallest common subset of CEs that keeps 95 % of a class's correct predictions",
@@ -44,28 +48,59 @@ CONCENTRATION = {
     "entropy": "entropy, share of its maximum",
 }
 # the rule that asks most, by which verdicts are given, and the mildest of those that count the bias
-STRICT_RULE = {"ranking": "magnitude", "stability": "stable", "bias": "with bias"}
-MILD_RULE = {"ranking": "signed", "stability": "first", "bias": "with bias"}
+STRICT_RULE = {
+    "ranking": "magnitude",
+    "sufficiency": "shared",
+    "stability": "stable",
+    "bias": "with bias",
+}
+MILD_RULE = {**STRICT_RULE, "ranking": "signed", "stability": "first"}
 SOURCES = {"model": "model", "half_normal": "half-normal noise", "permuted_weights": "permuted weights"}
 assert set(RELATION_NAMES) == set(RELATIONS)
 
 
+def class_roles(study: Study) -> pd.DataFrame:
+    """Which class of each run is in the majority and which in the minority: columns key, class, role.
+
+    Of k classes of images the k // 2 largest are the majority, the k // 2 smallest the minority, by
+    the training images that they were given; of an odd number the middle one is neither.
+    """
+    if study.repeats == "splits":
+        pairs = study.table("per_class")[["key", "class"]]
+        return pairs.assign(role=pairs["class"].map(ROLES))
+    counts = study.table("classes")[["key", "class", "n_train"]]
+    by_run = counts.groupby("key")["n_train"]
+    place, half = by_run.rank(method="first", ascending=False), by_run.transform("size") // 2
+    role = pd.Series("between", index=counts.index)
+    role = role.mask(place <= half, "majority").mask(by_run.rank(method="first") <= half, "minority")
+    return counts.assign(role=role)[["key", "class", "role"]]
+
+
 def _table(study: Study, name: str) -> pd.DataFrame:
     table = study.table(name)
-    named = {"augmenter": table["augmenter"].map({a.name: a.title for a in AUGMENTERS.values()})}
-    if "class" in table:
-        named["class"] = table["class"].map(ROLES)
-    return table.assign(**named)
+    return table.assign(augmenter=table["augmenter"].map(TITLES))
+
+
+def _by_role(study: Study, name: str, values: list[str], within: list[str] | None = None) -> pd.DataFrame:
+    """Mean of some columns over the classes of each role, per run; classes without a value are left out."""
+    table = _table(study, name).merge(class_roles(study), on=["key", "class"])
+    table = table[table["role"] != "between"].drop(columns="class").rename(columns={"role": "class"})
+    return (
+        table.groupby([*RUN, "class", *(within or [])], sort=False, observed=True)[values]
+        .mean()
+        .reset_index()
+    )
 
 
 def performance_by_class(study: Study) -> pd.DataFrame:
-    """Recall per run and class."""
-    return _table(study, "per_class")
+    """Recall per run and role."""
+    return _by_role(study, "per_class", ["recall"])
 
 
 def required_by_class(study: Study, quantity: str) -> pd.DataFrame:
-    """CEs required per run, class and rule, in both units; classes with no correct prediction have none."""
-    table = _table(study, "required").query("sufficiency == 'shared'")
+    """CEs required per run, role and rule, in both units; classes with no correct prediction have none."""
+    rule = ["ranking", "sufficiency", "stability", "bias"]
+    table = _by_role(study, "required", [quantity], rule)
     table = table.assign(bias=table["bias"].map({True: "with bias", False: "without bias"}))
     share = table.assign(unit="% of all CEs", value=100 * table[quantity] / table["n_ces"])
     count = table.assign(unit="number of CEs", value=table[quantity])
@@ -73,8 +108,8 @@ def required_by_class(study: Study, quantity: str) -> pd.DataFrame:
 
 
 def concentration_by_class(study: Study) -> pd.DataFrame:
-    """Concentration per run, class, measure and source: the model and its nulls."""
-    table = _table(study, "concentration")
+    """Concentration per run, role, measure and source: the model and its nulls."""
+    table = _by_role(study, "concentration", ["mean"], ["quantity", "source"])
     effective = table["quantity"] == "participation_ratio"
     value = table["mean"].where(~effective, table["mean"] / table["n_ces"])
     return table.assign(
@@ -83,14 +118,15 @@ def concentration_by_class(study: Study) -> pd.DataFrame:
 
 
 def relations_by_class(study: Study) -> pd.DataFrame:
-    """Spearman correlation of frequency and magnitude per run, class and kind of frequency."""
-    table = _table(study, "relation").query("statistic == 'spearman'")
+    """Spearman correlation of frequency and magnitude per run, role and kind of frequency."""
+    table = _by_role(study, "relation", ["estimate"], ["relation", "statistic"])
+    table = table[table["statistic"] == "spearman"]
     return table.assign(relation=table["relation"].map(RELATION_NAMES))
 
 
 def unaugmented(table: pd.DataFrame) -> pd.DataFrame:
     """Keep the rows of runs without augmentation."""
-    return table[table["augmenter"] == AUGMENTERS["none"].title]
+    return table[table["augmenter"] == TITLES["none"]]
 
 
 def under_rule(table: pd.DataFrame, rule: Mapping[str, str]) -> pd.DataFrame:
@@ -102,19 +138,19 @@ def under_rule(table: pd.DataFrame, rule: Mapping[str, str]) -> pd.DataFrame:
 
 
 def augmentation_effects(study: Study, rule: Mapping[str, str] = STRICT_RULE) -> pd.DataFrame:
-    """Change that each augmenter makes for the minority class, paired by split.
+    """Change that each augmenter makes for the minority class, paired by repetition.
 
-    Columns ``recall``, ``required`` (percentage points) with ``_low`` and ``_high``, and ``n``. Splits in
-    which the class has no correct prediction, with or without the augmenter, are left out of ``required``.
+    Columns ``recall``, ``required`` (percentage points) with ``_low`` and ``_high``, and ``n``. Repetitions
+    in which the class has no correct prediction, with or without the augmenter, are left out of ``required``.
     """
-    none = AUGMENTERS["none"].title
+    none = TITLES["none"]
     recall = (
         performance_by_class(study).query("`class` == 'minority'").assign(value=lambda t: 100 * t["recall"])
     )
     needed = under_rule(required_by_class(study, "mean"), rule).query("`class` == 'minority'")
     parts = {}
     for name, table in (("recall", recall), ("required", needed)):
-        found = paired_over_splits(table, "value", ["dataset"], factor="augmenter", reference=none)
+        found = paired_over_repeats(table, "value", ["dataset"], factor="augmenter", reference=none)
         names = {
             "mean": name,
             "low": f"{name}_low",

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from cemag.claims import Finding, findings_table, glued, over_splits, paired_over_splits, tabular_findings
+from cemag.claims import Finding, findings_table, glued, judge, over_repeats, paired_over_repeats
 from cemag.runs import Study, grid_specs, run
 
 CLAIMS = ["C1", "C1-mild", "C2", "C2-mild", "C3", "C4a", "C4b", "C4b-mild", "C5a", "C5b"]
@@ -33,7 +33,7 @@ def frame_of(values, **columns):
 def test_the_interval_of_a_hand_case():
     # 0.80 0.82 0.84 0.86 0.88: mean 0.84, s^2 = 0.001, variance of the mean (1/5 + 1/4) s^2 = 0.00045,
     # t(0.975, 4) = 2.7764, half width 2.7764 * 0.021213 = 0.058897
-    row = over_splits(frame_of([0.80, 0.82, 0.84, 0.86, 0.88]), "x", ["set"]).iloc[0]
+    row = over_repeats(frame_of([0.80, 0.82, 0.84, 0.86, 0.88]), "x", ["set"]).iloc[0]
     assert (row["mean"], row["n"]) == (pytest.approx(0.84), 5)
     assert row["sd"] == pytest.approx(np.sqrt(0.001))
     assert (row["low"], row["high"]) == (pytest.approx(0.781103, abs=1e-6), pytest.approx(0.898897, abs=1e-6))
@@ -44,22 +44,22 @@ def test_the_interval_of_a_hand_case():
     st.sampled_from([0.8, 0.95]),
 )
 def test_the_interval_is_nadeau_and_bengios(values, confidence):
-    row = over_splits(frame_of(values), "x", ["set"], confidence).iloc[0]
+    row = over_repeats(frame_of(values), "x", ["set"], confidence).iloc[0]
     assert (row["low"], row["high"]) == pytest.approx(nadeau_bengio(values, confidence), rel=1e-6, abs=1e-9)
 
 
 def test_a_split_without_a_value_is_left_out_and_one_split_has_no_interval():
-    row = over_splits(frame_of([1.0, np.nan, 3.0]), "x", ["set"]).iloc[0]
+    row = over_repeats(frame_of([1.0, np.nan, 3.0]), "x", ["set"]).iloc[0]
     assert (row["mean"], row["n"]) == (2.0, 2)
     assert (row["low"], row["high"]) == pytest.approx(nadeau_bengio([1.0, 3.0]))
-    alone = over_splits(frame_of([1.0]), "x", ["set"]).iloc[0]
+    alone = over_repeats(frame_of([1.0]), "x", ["set"]).iloc[0]
     assert (alone["mean"], alone["n"]) == (1.0, 1)
     assert np.isnan([alone["low"], alone["high"]]).all()
 
 
 def test_groups_are_kept_apart_and_in_order():
     frame = pd.concat([frame_of([1.0, 2.0], kind="b"), frame_of([5.0, 7.0], kind="a")])
-    found = over_splits(frame, "x", ["set", "kind"])
+    found = over_repeats(frame, "x", ["set", "kind"])
     assert found["kind"].tolist() == ["b", "a"]
     assert found["mean"].tolist() == [1.5, 6.0]
 
@@ -76,7 +76,7 @@ def test_differences_are_paired_by_split_and_seed_whatever_the_order_of_rows():
     )
     frame = frame.assign(seed=frame["split"] % 2, split=frame["split"] // 2)
     shuffled = frame.iloc[rng.permutation(len(frame))]
-    found = paired_over_splits(shuffled, "x", ["set"], factor="augmenter", reference="none")
+    found = paired_over_repeats(shuffled, "x", ["set"], factor="augmenter", reference="none")
     found = found.set_index("augmenter")
     assert set(found.index) == {"ros", "smote"}
     assert found.loc["ros", "mean"] == 2.5
@@ -87,7 +87,7 @@ def test_differences_are_paired_by_split_and_seed_whatever_the_order_of_rows():
 
 def test_a_split_without_its_reference_is_left_out():
     frame = pd.concat([frame_of([1.0, 2.0], augmenter="none"), frame_of([2.0, 4.0, 9.0], augmenter="ros")])
-    row = paired_over_splits(frame, "x", ["set"], factor="augmenter", reference="none").iloc[0]
+    row = paired_over_repeats(frame, "x", ["set"], factor="augmenter", reference="none").iloc[0]
     assert (row["mean"], row["n"]) == (1.5, 2)
 
 
@@ -136,7 +136,7 @@ def with_minority_recall(record, recall):
 
 
 def test_every_claim_is_answered_from_real_records(study):
-    found = tabular_findings(study)
+    found = judge(study)
     assert list(found) == CLAIMS
     for name, finding in found.items():
         assert finding.claim == name
@@ -154,7 +154,7 @@ def test_c3_is_recomputed_by_hand_from_the_records(study):
                 if (row["quantity"], row["source"]) == ("top_share", "model"):
                     shares[row["class"]].append(100 * row["mean"])
     intervals = [nadeau_bengio(values) for values in shares.values()]
-    finding = tabular_findings(study)["C3"]
+    finding = judge(study)["C3"]
     assert finding.holds == sum(low > 50 for low, _ in intervals)
     assert finding.fails == sum(high <= 50 for _, high in intervals)
     means = sorted(np.mean(values) for values in shares.values())
@@ -177,7 +177,7 @@ def test_c1_and_c2_are_recomputed_by_hand_from_the_records(study, claim, quantit
                 if RULES[suffix].items() <= row.items():
                     shares[row["class"]].append(100 * row[quantity] / record.provenance.n_ces)
     intervals = [nadeau_bengio(values) for values in shares.values()]
-    finding = tabular_findings(study)[claim + suffix]
+    finding = judge(study)[claim + suffix]
     assert finding.holds == sum(high <= 20 for _, high in intervals)
     assert finding.fails == sum(low > 20 for low, _ in intervals)
     assert finding.n == 2
@@ -197,7 +197,7 @@ def test_c1_and_c2_are_recomputed_by_hand_from_the_records(study, claim, quantit
 def test_c4a_follows_the_recall_that_records_hold(study, none, ros, outcome):
     recalls = {"none": none, "ros": ros}
     changed = [with_minority_recall(r, recalls[r.spec.augmenter][r.spec.split]) for r in study.records]
-    finding = tabular_findings(study_of(changed))["C4a"]
+    finding = judge(study_of(changed))["C4a"]
     assert {
         name: getattr(finding, name) for name in ("holds", "fails", "undecided") if getattr(finding, name)
     } == {outcome: 1}
@@ -205,24 +205,24 @@ def test_c4a_follows_the_recall_that_records_hold(study, none, ros, outcome):
 
 
 def test_one_changed_record_changes_c4a_and_nothing_else(study):
-    before = tabular_findings(study)
+    before = judge(study)
     index = next(i for i, record in enumerate(study.records) if record.spec.augmenter == "ros")
     records = list(study.records)
     records[index] = with_minority_recall(records[index], 0.0)
-    after = tabular_findings(study_of(records))
+    after = judge(study_of(records))
     assert after["C4a"].low < before["C4a"].low
     assert {name for name in CLAIMS if str(after[name]) != str(before[name])} == {"C4a"}
 
 
 def test_without_augmented_runs_c4_is_not_run(study):
     alone = study_of([record for record in study.records if record.spec.augmenter == "none"])
-    found = tabular_findings(alone)
+    found = judge(alone)
     assert {finding.verdict for name, finding in found.items() if "4" in name} == {"not run"}
     assert found["C1"].n == 2
 
 
 def test_the_table_lays_models_side_by_side(study):
-    found = tabular_findings(study)
+    found = judge(study)
     table = findings_table(logistic=found, svm=found)
     assert table["claim"].tolist() == CLAIMS
     assert (table["logistic"] == table["svm"]).all()
@@ -230,7 +230,7 @@ def test_the_table_lays_models_side_by_side(study):
 
 
 def test_every_number_of_the_prose_is_a_string_with_something_in_it(study):
-    texts = glued(study, tabular_findings(study))
+    texts = glued(study, judge(study))
     assert set(CLAIMS) <= set(texts)
     assert texts["runs"] == "10"
     assert texts["datasets"] == "breast_cancer"

@@ -151,7 +151,8 @@ def _faults(model: type[BaseModel], errors: Sequence[Any]) -> str:
     found: dict[str, list[str]] = {}
     for error in errors:
         place, kind = error["loc"], error["type"]
-        field = ".".join(str(part) for part in place if part not in MODELS)  # which of a union's types
+        of_union = len(place) > 1 and place[1] in MODELS  # its second part says which of the types
+        field = ".".join(str(part) for part in (place[:1] + place[2:3] if of_union else place[:2]))
         message = error["msg"].removeprefix("Value error, ")
         if kind == "value_error":
             found[message] = []

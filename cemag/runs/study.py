@@ -11,12 +11,13 @@ import pyarrow as pa
 
 from cemag.errors import CemagError
 from cemag.runs.grid import grid_specs, run_grid
-from cemag.runs.image_spec import AnySpec
+from cemag.runs.image_spec import AnySpec, ImageRunSpec
 from cemag.runs.record import RunRecord
+from cemag.runs.scales import SCALES, image_specs
 from cemag.runs.selection import PAPER_AUGMENTERS, choose_augmenters, choose_datasets
 from cemag.runs.store import RunStore, default_store, published_store
 
-__all__ = ["Study", "open_study", "tabular_study"]
+__all__ = ["Study", "image_study", "open_study", "tabular_study"]
 
 BUILD, PUBLISHED = "this build", "published record"
 
@@ -52,17 +53,24 @@ class Study:
         Parameters
         ----------
         name : str
-            A table of `cemag.metrics.measure`, such as ``"required"``.
+            A table of the records, such as ``"required"``. Records without it (only runs of DeepSMOTE
+            have a ``"gallery"``) take no part.
         """
-        stacked = pa.concat_tables(
-            [
-                record.tables[name].append_column(
-                    "key", pa.array([record.spec.key] * len(record.tables[name]))
-                )
-                for record in self.records
-            ]
-        )
-        return self.runs.merge(stacked.to_pandas(), on="key", validate="one_to_many")
+        parts = [
+            record.tables[name].append_column("key", pa.array([record.spec.key] * len(record.tables[name])))
+            for record in self.records
+            if name in record.tables
+        ]
+        if not parts:
+            return self.runs.iloc[:0]
+        rows = pa.concat_tables(parts).to_pandas()
+        runs = self.runs.drop(columns=[c for c in rows.columns if c != "key"], errors="ignore")
+        return runs.merge(rows, on="key", validate="one_to_many")
+
+    @property
+    def repeats(self) -> str:
+        """What a repetition is, in the plural: ``"splits"`` of a table, or ``"seeds"`` of a network."""
+        return "seeds" if all(isinstance(r.spec, ImageRunSpec) for r in self.records) else "splits"
 
     def _run_row(self, record: RunRecord) -> dict[str, object]:
         spec, origin = record.spec, record.provenance
@@ -72,6 +80,7 @@ class Study:
             "model": spec.model_name,
             "augmenter": spec.augmenter,
             "imbalance_ratio": spec.imbalance_ratio,
+            "design": "seeds" if isinstance(spec, ImageRunSpec) else "folds",
             "split": spec.repeat,
             "seed": spec.seed,
             "origin": self.sources[spec.key],
@@ -94,6 +103,7 @@ def open_study(
     compute: bool = True,
     jobs: int | None = None,
     progress: bool = False,
+    device: str = "auto",
 ) -> Study:
     """Gather the records of some runs: published ones, then stored ones, then computed ones.
 
@@ -106,7 +116,7 @@ def open_study(
         Read only; `published_store()` when not given.
     compute : bool, default=True
         Whether to run what is stored nowhere; otherwise it is listed as not run.
-    jobs, progress
+    jobs, progress, device
         As for `run_grid`.
 
     Raises
@@ -124,7 +134,7 @@ def open_study(
     published = published_store() if published is None else published
     elsewhere = [spec for spec in specs if spec not in published]
     if compute:
-        failed = run_grid(elsewhere, store, jobs=jobs, progress=progress).failed
+        failed = run_grid(elsewhere, store, jobs=jobs, progress=progress, device=device).failed
         for spec, reason in failed.items():
             raise CemagError(f"{len(failed)} run(s) failed, the first: {spec.label}: {reason}")
     sources, records, not_run = {}, [], []
@@ -136,6 +146,61 @@ def open_study(
         records.append(home.get(spec))
         sources[spec.key] = PUBLISHED if home is published else BUILD
     return Study(tuple(records), sources, tuple(not_run))
+
+
+def image_study(
+    scale: str,
+    datasets: Sequence[str] | None = None,
+    augmenters: Sequence[str] | None = None,
+    *,
+    seeds: Sequence[int] | None = None,
+    with_published: bool = True,
+    jobs: int | None = None,
+    device: str = "auto",
+    **changes: Any,
+) -> Study:
+    """Gather all runs of an image chapter: those of a scale, and the best published ones of each real set.
+
+    Parameters
+    ----------
+    scale : str
+        Name in `SCALES`: what is computed in this build.
+    datasets, augmenters, seeds, **changes
+        As for `image_specs`.
+    with_published : bool, default=True
+        Whether to add what is stored under ``results/``: for each set the largest scale that has a whole
+        repetition there.
+    jobs, device
+        As for `run_grid`.
+
+    Raises
+    ------
+    CemagError
+        For an unknown name or a value out of range, before any work.
+    """
+    specs = image_specs(scale, datasets=datasets, augmenters=augmenters, seeds=seeds, **changes)
+    if with_published:
+        published = published_store()
+        asked = {spec.dataset for spec in specs}
+        for name in sorted({d for s in SCALES.values() for d in s.datasets} - asked):
+            specs += _best_published(name, augmenters, published)
+    return open_study(specs, jobs=jobs, device=device)
+
+
+def _best_published(
+    dataset: str, augmenters: Sequence[str] | None, published: RunStore
+) -> list[ImageRunSpec]:
+    """Published runs of a set at the largest scale of which there are any, in the order of SCALES."""
+    for scale in reversed(list(SCALES.values())):
+        if dataset in scale.datasets:
+            stored = [
+                spec
+                for spec in image_specs(scale.name, datasets=[dataset], augmenters=augmenters)
+                if spec in published
+            ]
+            if stored:
+                return stored
+    return []
 
 
 def tabular_study(

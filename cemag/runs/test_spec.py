@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from cemag.datasets import DATASETS
 from cemag.errors import CemagError, SpecError
 from cemag.models import LogisticModel, SVMModel
-from cemag.runs import RunSpec
+from cemag.runs import RunSpec, read_spec
 from cemag.samplers import AUGMENTERS
 
 BASE = {"dataset": "breast_cancer"}
@@ -183,8 +183,8 @@ def test_a_value_written_in_another_way_has_the_same_key():
 def test_read_takes_a_file_and_changes(tmp_path):
     path = tmp_path / "spec.json"
     path.write_text(RunSpec(**BASE, seed=7).model_dump_json())
-    assert RunSpec.read(path) == RunSpec(**BASE, seed=7)
-    assert RunSpec.read(path, split=2) == RunSpec(**BASE, seed=7, split=2)
+    assert read_spec(path) == RunSpec(**BASE, seed=7)
+    assert read_spec(path, split=2) == RunSpec(**BASE, seed=7, split=2)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_broken_file_is_one_line_that_names_it(content, tmp_path):
     path = tmp_path / "spec.json"
     path.write_bytes(content)
     with pytest.raises(SpecError) as caught:
-        RunSpec.read(path)
+        read_spec(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -215,4 +215,4 @@ def test_a_broken_file_is_one_line_that_names_it(content, tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     for path in (tmp_path / "none.json", tmp_path):
         with pytest.raises(CemagError, match=re.escape(str(path))):
-            RunSpec.read(path)
+            read_spec(path)

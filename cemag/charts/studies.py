@@ -10,7 +10,7 @@ import pandas as pd
 
 from cemag.charts.figure import Figure
 from cemag.charts.theme import CLASS_COLOURS, CLASS_SHAPES, NULL_COLOUR
-from cemag.claims.statistics import over_splits
+from cemag.claims.statistics import over_repeats
 from cemag.claims.tables import (
     QUANTITIES,
     ROLES,
@@ -173,7 +173,7 @@ def augmentation_effect(study: Study) -> Figure:
 
 
 def _summary(frame: pd.DataFrame, value: str, by: Sequence[str]) -> pd.DataFrame:
-    return _four_digits(over_splits(frame, value, by))
+    return _four_digits(over_repeats(frame, value, by))
 
 
 def _four_digits(data: pd.DataFrame) -> pd.DataFrame:
