@@ -30,6 +30,12 @@ ORDER = [
 ]
 
 
+IMAGE_NAMES = {  # what `image_glued` gives; test_images_of_claims checks that it does
+    *("init-low", "init-high", "model-low", "model-high", "init-share", "active-share"),
+    *("circular-init", "circular-permuted", "circular-model"),
+}
+
+
 def test_environment_yml_is_in_step_with_pyproject():
     wanted = {
         r.replace("torch>", "pytorch>") if r.startswith("torch>") else r for r in PROJECT["dependencies"]
@@ -119,11 +125,11 @@ def test_modules_are_one_room_each(path):
 
 def test_every_citation_key_has_an_entry():
     from cemag.datasets import DATASETS, IMAGE_DATASETS
-    from cemag.samplers import AUGMENTERS
+    from cemag.samplers import AUGMENTERS, IMAGE_AUGMENTERS
 
     entries = set(re.findall(r"^@\w+\{([^,]+),", (ROOT / "book/references.bib").read_text(), re.M))
     keys = {info.bib_key for info in (*DATASETS.values(), *IMAGE_DATASETS.values())} | {
-        a.reference for a in AUGMENTERS.values()
+        a.reference for a in (*AUGMENTERS.values(), *IMAGE_AUGMENTERS.values())
     } - {""}
     for path in [*NOTEBOOKS, *(ROOT / "book").glob("*.md")]:
         for cited in re.findall(r"\{cite:\w+\}`([^`]+)`", path.read_text()):
@@ -139,10 +145,10 @@ def test_every_glued_number_in_prose_is_one_that_the_chapters_glue():
     study = open_study(grid_specs(["us_crime"], ["logistic"], ["none", "ros"]), compute=False)
     if study.not_run:
         pytest.skip("no published records")
-    names = set(glued(study, judge(study)))
+    names = set(glued(study, judge(study))) | IMAGE_NAMES
     for path in NOTEBOOKS:
         for key in re.findall(r"\{glue:text\}`([^`]+)`", path.read_text()):
-            bare = re.sub(r"^(both-)?(logistic|svm)-", "", key)
+            bare = re.sub(r"^(both-)?(logistic|svm|cnn(-required|-frequency)?)-", "", key)
             assert bare in names | {"n-splits"} | {m.replace(" ", "-") for m in MARGINS}, (
                 f"{path.name}: {key}"
             )

@@ -2,7 +2,20 @@
 
 from cemag.charts.embeddings import ce_bars
 from cemag.charts.figure import Figure
+from cemag.charts.images import (
+    Gallery,
+    class_profile,
+    image_coverage,
+    image_settings,
+    learning,
+    recall_and_size,
+    relations_and_nulls,
+    required_and_size,
+    rules_and_nulls,
+    scores,
+)
 from cemag.charts.renderer import enable_renderer
+from cemag.charts.side_by_side import side_by_side
 from cemag.charts.studies import (
     augmentation_effect,
     concentration,
@@ -15,13 +28,24 @@ from cemag.charts.verdicts import VerdictTable
 
 __all__ = [
     "Figure",
+    "Gallery",
     "VerdictTable",
     "augmentation_effect",
     "ce_bars",
+    "class_profile",
     "concentration",
     "enable_renderer",
     "frequency_against_magnitude",
+    "image_coverage",
+    "image_settings",
+    "learning",
     "performance",
+    "recall_and_size",
     "relations",
+    "relations_and_nulls",
     "required",
+    "required_and_size",
+    "rules_and_nulls",
+    "scores",
+    "side_by_side",
 ]

@@ -1,4 +1,4 @@
-"""The registries of data sets and augmenters as tables for the set-up page."""
+"""The registries of data sets, recipes and augmenters as tables for the set-up page."""
 
 from __future__ import annotations
 
@@ -7,10 +7,22 @@ from html import escape
 
 import pandas as pd
 
-from cemag.datasets import DATASETS
-from cemag.samplers import AUGMENTERS
+from cemag.datasets import DATASETS, IMAGE_DATASETS
+from cemag.samplers import AUGMENTERS, IMAGE_AUGMENTERS
+from cemag.training import RECIPES
 
-__all__ = ["PlainTable", "augmenters_table", "datasets_table", "sources_table"]
+__all__ = [
+    "PlainTable",
+    "augmenters_table",
+    "datasets_table",
+    "image_augmenters_table",
+    "image_datasets_table",
+    "recipes_table",
+    "sources_table",
+]
+
+PAPER_IMAGES = ("cifar10", "places", "inaturalist")
+STAGES = {"training": "batches", "embedding": "embedding", "images": "images"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,51 @@ def sources_table() -> PlainTable:
     """Where every registered data set is from, under which licence, and what to know of it."""
     rows = [
         {"name": info.name, "source": info.source, "licence": info.licence, "note": info.notes}
-        for info in DATASETS.values()
+        for info in (*DATASETS.values(), *IMAGE_DATASETS.values())
+    ]
+    return PlainTable(pd.DataFrame(rows))
+
+
+def image_datasets_table() -> PlainTable:
+    """Every registered image set: classes, images and size as they come, whether the paper has it."""
+    rows = [
+        {
+            "name": info.name,
+            "image set": info.title,
+            "classes": len(info.class_names) or "as chosen",
+            "training images": f"{sum(info.train_counts):,}" if info.train_counts else "as chosen",
+            "test images": f"{sum(info.test_counts):,}" if info.test_counts else "as chosen",
+            "pixels": f"{info.native_size}" if info.native_size else "any",
+            "in the paper": "yes" if info.name in PAPER_IMAGES else "no",
+        }
+        for info in IMAGE_DATASETS.values()
+    ]
+    return PlainTable(pd.DataFrame(rows))
+
+
+def recipes_table() -> PlainTable:
+    """Every named recipe: how long, in what batches, with what learning rate."""
+    rows = [
+        {
+            "recipe": name,
+            "epochs": recipe.epochs,
+            "batch": recipe.batch_size,
+            "learning rate": f"{recipe.lr:g}, x {recipe.lr_factor:g} from epochs "
+            + ", ".join(str(mark) for mark in recipe.milestones),
+            "warm-up": f"{recipe.warmup_epochs} epochs",
+            "weight decay": f"{recipe.weight_decay:g}",
+            "images": f"crop of +-{recipe.crop_padding} pixels" + (", mirrored" if recipe.flip else ""),
+        }
+        for name, recipe in RECIPES.items()
+    ]
+    return PlainTable(pd.DataFrame(rows))
+
+
+def image_augmenters_table() -> PlainTable:
+    """Every augmenter of images: where it acts, and what it does."""
+    rows = [
+        {"name": a.name, "in charts": a.title, "acts on": STAGES[a.stage], "what it does": a.description}
+        for a in IMAGE_AUGMENTERS.values()
     ]
     return PlainTable(pd.DataFrame(rows))
 

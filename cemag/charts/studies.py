@@ -1,4 +1,4 @@
-"""The figures of the two tabular chapters; each takes a Study and gives a Figure."""
+"""The figures that tables and images share; each takes a Study and gives a Figure."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cemag.claims.statistics import over_repeats
 from cemag.claims.tables import (
     QUANTITIES,
     ROLES,
+    TITLES,
     augmentation_effects,
     concentration_by_class,
     performance_by_class,
@@ -21,7 +22,6 @@ from cemag.claims.tables import (
     required_by_class,
 )
 from cemag.runs import Study
-from cemag.samplers import AUGMENTERS
 
 __all__ = [
     "augmentation_effect",
@@ -39,9 +39,9 @@ FREQUENCY_TITLES = ("frequency among the top 10 % (circular)", "frequency of bei
 
 def performance(study: Study) -> Figure:
     """Recall of the majority and the minority class under each augmenter."""
-    data = _summary(performance_by_class(study), "recall", ["dataset", "augmenter", "class"])
+    data = summary(performance_by_class(study), "recall", ["dataset", "augmenter", "class"])
     chart = _by_augmenter(data, alt.X("mean:Q").title("recall").scale(domain=[0, 1], clamp=True))
-    return Figure(_facets(chart, data, "Recall by class", _n(data)), data, study)
+    return Figure(_facets(chart, data, "Recall by class", n_of(data, study)), data, study)
 
 
 def required(study: Study, quantity: str = "mean") -> Figure:
@@ -53,26 +53,27 @@ def required(study: Study, quantity: str = "mean") -> Figure:
     quantity : {"mean", "common_subset", "union"}
         Mean over instances, smallest common subset of a class at 95 %, or union over a class.
     """
-    rule = ["ranking", "stability", "bias", "unit"]
-    data = _summary(required_by_class(study, quantity), "value", ["dataset", "augmenter", "class", *rule])
+    rule = ["ranking", "sufficiency", "stability", "bias", "unit"]
+    data = summary(required_by_class(study, quantity), "value", ["dataset", "augmenter", "class", *rule])
     data = data.assign(low=data["low"].clip(lower=0))  # a count below zero is an artefact of symmetry
     choices = [
-        _choice("ranking", ["magnitude", "signed"], "rank CEs by"),
-        _choice("stability", ["stable", "first"], "until the prediction is right"),
-        _choice("bias", ["with bias", "without bias"], "bias"),
-        _choice("unit", ["% of all CEs", "number of CEs"], "unit"),
+        choice("ranking", ["magnitude", "signed"], "rank CEs by"),
+        choice("sufficiency", list(data["sufficiency"].unique()), "cut the sums of"),
+        choice("stability", ["stable", "first"], "until the prediction is right"),
+        choice("bias", ["with bias", "without bias"], "bias"),
+        choice("unit", ["% of all CEs", "number of CEs"], "unit"),
     ]
     points = _by_augmenter(data, alt.X("mean:Q").title("CEs required (unit as chosen)").scale(zero=True))
-    chart = _facets(points, data, QUANTITIES[quantity], _n(data), choices)
+    chart = _facets(points, data, QUANTITIES[quantity], n_of(data, study), choices)
     return Figure(chart.resolve_scale(x="independent"), data, study)
 
 
 def concentration(study: Study) -> Figure:
     """Concentration of CE magnitudes, with what noise and dealt-out weights give."""
-    data = _summary(
+    data = summary(
         concentration_by_class(study), "value", ["dataset", "augmenter", "class", "quantity", "source"]
     )
-    choice = _choice("quantity", list(data["quantity"].unique()), "measure")
+    measure = choice("quantity", list(data["quantity"].unique()), "measure")
     model = alt.datum.source == "model"
     points = _by_augmenter(data, alt.X("mean:Q").title("value of the chosen measure"), model)
     nulls = (
@@ -85,20 +86,24 @@ def concentration(study: Study) -> Figure:
             strokeDash=alt.StrokeDash("source:N")
             .title("null")
             .scale(domain=["half-normal noise", "permuted weights"], range=[[1, 0], [3, 2]]),
-            tooltip=_tooltip("source", "mean"),
+            tooltip=tooltip("source", "mean"),
         )
         .transform_filter(~model)
     )
-    chart = _facets(alt.layer(nulls, points), data, "Concentration of CE magnitude", _n(data), [choice])
+    chart = _facets(
+        alt.layer(nulls, points), data, "Concentration of CE magnitude", n_of(data, study), [measure]
+    )
     return Figure(chart, data, study)
 
 
 def relations(study: Study) -> Figure:
     """Spearman correlation of frequency and magnitude, circular, held out and not circular."""
-    data = _summary(relations_by_class(study), "estimate", ["dataset", "augmenter", "class", "relation"])
-    choice = _choice("relation", list(data["relation"].unique()), "frequency against magnitude")
+    data = summary(relations_by_class(study), "estimate", ["dataset", "augmenter", "class", "relation"])
+    kind = choice("relation", list(data["relation"].unique()), "frequency against magnitude")
     x = alt.X("mean:Q").title("Spearman correlation over features").scale(domain=[-1, 1], clamp=True)
-    chart = _facets(_by_augmenter(data, x), data, "Does magnitude follow frequency?", _n(data), [choice])
+    chart = _facets(
+        _by_augmenter(data, x), data, "Does magnitude follow frequency?", n_of(data, study), [kind]
+    )
     return Figure(chart, data, study)
 
 
@@ -108,10 +113,10 @@ def frequency_against_magnitude(study: Study, augmenters: Sequence[str] = ("none
     table = table[(table["split"] == 0) & (table["seed"] == table["seed"].min())]
     table = table[table["augmenter"].isin(augmenters)].assign(**{"class": lambda t: t["class"].map(ROLES)})
     columns = ["dataset", "augmenter", "class", "feature", *FREQUENCY_AXES.values(), *FREQUENCY_AXES]
-    data = _four_digits(table[columns])
+    data = four_digits(table[columns])
     choices = [
-        _choice("dataset", list(data["dataset"].unique()), "data set"),
-        _choice("augmenter", [a for a in augmenters if a in set(data["augmenter"])], "augmenter"),
+        choice("dataset", list(data["dataset"].unique()), "data set"),
+        choice("augmenter", [a for a in augmenters if a in set(data["augmenter"])], "augmenter"),
     ]
     hover = alt.selection_point(on="pointerover", nearest=True, fields=["feature"], empty=False)
     base = (
@@ -130,26 +135,26 @@ def frequency_against_magnitude(study: Study, augmenters: Sequence[str] = ("none
         base.encode(
             x=alt.X(f"{frequency}:Q").title(title).scale(domain=[0, 1]),
             y=alt.Y(f"{magnitude}:Q").title("mean |CE|"),
-            tooltip=_tooltip("feature", "class", frequency, magnitude),
+            tooltip=tooltip("feature", "class", frequency, magnitude),
         ).transform_filter(f"isValid(datum.{magnitude})")
         for (magnitude, frequency), title in zip(FREQUENCY_AXES.items(), FREQUENCY_TITLES, strict=True)
     ]
     title = alt.Title("Frequency and magnitude, feature by feature", subtitle="split 0 of each data set")
-    chart = alt.hconcat(panels[0].add_params(hover), panels[1].add_params(hover), title=title)
-    return Figure(chart.add_params(*[param for param, _ in choices]), data, study)
+    chart = alt.hconcat(*panels, title=title).add_params(hover, *[param for param, _ in choices])
+    return Figure(chart, data, study)
 
 
 def augmentation_effect(study: Study) -> Figure:
     """What each augmenter does to minority recall and to the CEs that minority instances require."""
     data = augmentation_effects(study)
     base = alt.Chart(data).encode(
-        color=alt.Color("augmenter:N").sort(_titles(data)).title(None),
-        shape=alt.Shape("augmenter:N").sort(_titles(data)).title(None),
+        color=alt.Color("augmenter:N").sort(augmenter_order(data)).title(None),
+        shape=alt.Shape("augmenter:N").sort(augmenter_order(data)).title(None),
     )
     x = alt.X("recall:Q").title("change in minority recall (percentage points)")
     y = alt.Y("required:Q").title("change in CEs required (points of % of all CEs)")
     points = base.mark_point(filled=True, size=80).encode(
-        x=x, y=y, tooltip=_tooltip("dataset", "augmenter", "recall", "required", "n")
+        x=x, y=y, tooltip=tooltip("dataset", "augmenter", "recall", "required", "n")
     )
     across = base.mark_rule(opacity=0.5).encode(x="recall_low:Q", x2="recall_high:Q", y="required:Q")
     along = base.mark_rule(opacity=0.5).encode(x="recall:Q", y="required_low:Q", y2="required_high:Q")
@@ -160,7 +165,7 @@ def augmentation_effect(study: Study) -> Figure:
     ]
     margin = alt.Chart(pd.DataFrame({"low": [-5], "high": [5]})).mark_rect(opacity=0.12, color=NULL_COLOUR)
     band = margin.encode(y="low:Q", y2="high:Q")
-    subtitle = f"one point a data set and augmenter; 95 % intervals; {_n(data)}; grey: 5 points"
+    subtitle = f"one point a data set and augmenter; 95 % intervals; {n_of(data, study)}; grey: 5 points"
     chart = alt.layer(band, *axes, across, along, points).properties(
         width=560,
         height=340,
@@ -172,11 +177,11 @@ def augmentation_effect(study: Study) -> Figure:
 # ---------------------------------------------------------------------- shared parts
 
 
-def _summary(frame: pd.DataFrame, value: str, by: Sequence[str]) -> pd.DataFrame:
-    return _four_digits(over_repeats(frame, value, by))
+def summary(frame: pd.DataFrame, value: str, by: Sequence[str]) -> pd.DataFrame:
+    return four_digits(over_repeats(frame, value, by))
 
 
-def _four_digits(data: pd.DataFrame) -> pd.DataFrame:
+def four_digits(data: pd.DataFrame) -> pd.DataFrame:
     """Round to what a reader can see: pages carry the data of their charts."""
     numbers = [name for name in data.columns if data[name].dtype.kind == "f"]
     return data.assign(**{name: [float(f"{v:.4g}") for v in data[name]] for name in numbers})
@@ -195,7 +200,7 @@ def _by_augmenter(data: pd.DataFrame, x: alt.X, keep: Any = None) -> Any:
         y=y,
         color=colour,
         shape=alt.Shape("class:N").scale(CLASS_SHAPES).title(None),
-        tooltip=_tooltip("dataset", "augmenter", "class", "mean", "low", "high", "sd", "n"),
+        tooltip=tooltip("dataset", "augmenter", "class", "mean", "low", "high", "sd", "n"),
     )
     return alt.layer(rules, points).properties(width=WIDTH, height=alt.Step(ROW_HEIGHT))
 
@@ -219,7 +224,7 @@ def _facets(
     return facets.properties(title=alt.Title(title, subtitle=f"mean and 95 % interval; {n}"))
 
 
-def _choice(field: str, options: Sequence[str], label: str) -> tuple[Any, Any]:
+def choice(field: str, options: Sequence[str], label: str) -> tuple[Any, Any]:
     """Return a drop-down and the filter that keeps the rows it names."""
     options = list(options)
     if not options:
@@ -231,17 +236,18 @@ def _choice(field: str, options: Sequence[str], label: str) -> tuple[Any, Any]:
 
 
 def _augmenter_axis() -> alt.Y:
-    return alt.Y("augmenter:N").title(None).sort([a.title for a in AUGMENTERS.values()])
+    return alt.Y("augmenter:N").title(None).sort(list(TITLES.values()))
 
 
-def _titles(data: pd.DataFrame) -> list[str]:
+def augmenter_order(data: pd.DataFrame) -> list[str]:
+    """Titles of the methods that are there, in the order of their registries."""
     present = set(data["augmenter"])
-    return [a.title for a in AUGMENTERS.values() if a.title in present]
+    return [title for title in TITLES.values() if title in present]
 
 
-def _tooltip(*fields: str) -> list[alt.Tooltip]:
-    texts = {"dataset", "augmenter", "class", "source", "feature"}
-    whole = {"n", "feature"}
+def tooltip(*fields: str) -> list[alt.Tooltip]:
+    texts = {"dataset", "augmenter", "class", "source", "feature", "rule"}
+    whole = {"n", "feature", "epoch", "n_train"}
     return [
         alt.Tooltip(
             f"{field}:N" if field in texts else f"{field}:Q", format="" if field in texts | whole else ".3g"
@@ -250,6 +256,7 @@ def _tooltip(*fields: str) -> list[alt.Tooltip]:
     ]
 
 
-def _n(data: pd.DataFrame) -> str:
+def n_of(data: pd.DataFrame, study: Study) -> str:
+    """How many repetitions each number is the mean of, in words."""
     low, high = int(data["n"].min()), int(data["n"].max())
-    return f"n = {low} splits" if low == high else f"n = {low} to {high} splits"
+    return f"n = {low} {study.repeats}" if low == high else f"n = {low} to {high} {study.repeats}"

@@ -2,6 +2,7 @@
 
 from cemag.claims.findings import MARGINS, Finding, findings_table, judge
 from cemag.claims.glued import glued
+from cemag.claims.image_tables import image_glued
 from cemag.claims.statistics import over_repeats, paired_over_repeats
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "Finding",
     "findings_table",
     "glued",
+    "image_glued",
     "judge",
     "over_repeats",
     "paired_over_repeats",

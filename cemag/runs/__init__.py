@@ -8,7 +8,7 @@ from cemag.runs.execute import run
 from cemag.runs.grid import GridResult, grid_specs, run_grid
 from cemag.runs.image_spec import NETWORKS, AnySpec, ImageRunSpec, parse_spec, read_spec
 from cemag.runs.record import RECORD_VERSION, Provenance, RunRecord
-from cemag.runs.scales import PAPER_IMAGE_AUGMENTERS, SCALES, Scale, image_specs
+from cemag.runs.scales import PAPER_IMAGE_AUGMENTERS, SCALES, Scale, image_specs, scale_of
 from cemag.runs.spec import RunSpec
 from cemag.runs.store import RunStore, default_store, published_store
 from cemag.runs.study import Study, image_study, open_study, tabular_study
@@ -37,5 +37,6 @@ __all__ = [
     "read_spec",
     "run",
     "run_grid",
+    "scale_of",
     "tabular_study",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from cemag.errors import check_known
 from cemag.runs.image_spec import ImageRunSpec
 
-__all__ = ["PAPER_IMAGE_AUGMENTERS", "SCALES", "Scale", "image_specs"]
+__all__ = ["PAPER_IMAGE_AUGMENTERS", "SCALES", "Scale", "image_specs", "scale_of"]
 
 PAPER_IMAGE_AUGMENTERS = ("none", "ros", "remix", "dsm", "eos")
 ALL = ("none", "ros", "remix", "rebalanced_mixup", "dsm", "eos", "eos_published_code", "deepsmote")
@@ -157,6 +158,23 @@ def image_specs(
         settings |= {"dataset": name, "augmenter": augmenter, "seed": seed, "subset_seed": seed}
         specs.append(ImageRunSpec.parse(settings | changes))
     return specs
+
+
+def scale_of(spec: ImageRunSpec) -> str:
+    """Return the scale that a run belongs to, or ``"own settings"``.
+
+    Examples
+    --------
+    >>> spec = image_specs("cpu")[0]
+    >>> scale_of(spec), scale_of(spec.with_(n_max=900))
+    ('cpu', 'own settings')
+    """
+    return next((name for name in SCALES if spec.key in _keys(name)), "own settings")
+
+
+@lru_cache
+def _keys(scale: str) -> frozenset[str]:
+    return frozenset(spec.key for spec in image_specs(scale, augmenters=["all"]))
 
 
 def _augmenters(names: Sequence[str]) -> list[str]:

@@ -69,8 +69,15 @@ class Study:
 
     @property
     def repeats(self) -> str:
-        """What a repetition is, in the plural: ``"splits"`` of a table, or ``"seeds"`` of a network."""
-        return "seeds" if all(isinstance(r.spec, ImageRunSpec) for r in self.records) else "splits"
+        """What a repetition is, in the plural: ``"splits"`` of a table, ``"seeds"`` of a network, or both."""
+        of_images = [isinstance(record.spec, ImageRunSpec) for record in self.records]
+        return ("seeds" if all(of_images) else "splits or seeds") if any(of_images) else "splits"
+
+    def __add__(self, other: Study) -> Study:
+        """Join two studies; a run that is in both counts once."""
+        records = {record.spec.key: record for record in (*self.records, *other.records)}
+        not_run = {spec.key: spec for spec in (*self.not_run, *other.not_run)}
+        return Study(tuple(records.values()), {**self.sources, **other.sources}, tuple(not_run.values()))
 
     def _run_row(self, record: RunRecord) -> dict[str, object]:
         spec, origin = record.spec, record.provenance
@@ -166,7 +173,7 @@ def image_study(
     scale : str
         Name in `SCALES`: what is computed in this build.
     datasets, augmenters, seeds, **changes
-        As for `image_specs`.
+        As for `image_specs`; None leaves the scale's own.
     with_published : bool, default=True
         Whether to add what is stored under ``results/``: for each set the largest scale that has a whole
         repetition there.
@@ -178,6 +185,7 @@ def image_study(
     CemagError
         For an unknown name or a value out of range, before any work.
     """
+    changes = {name: value for name, value in changes.items() if value is not None}
     specs = image_specs(scale, datasets=datasets, augmenters=augmenters, seeds=seeds, **changes)
     if with_published:
         published = published_store()

@@ -1,0 +1,294 @@
+"""The figures of the chapters on images that tables have no part in; each takes a Study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from cemag.charts.figure import Figure
+from cemag.charts.registries import PlainTable
+from cemag.charts.studies import augmenter_order, choice, n_of, summary, tooltip
+from cemag.charts.theme import NULL_COLOUR
+from cemag.claims import image_tables as tables
+from cemag.claims.image_tables import NULLS
+from cemag.runs import Study
+
+__all__ = [
+    "Gallery",
+    "class_profile",
+    "image_coverage",
+    "image_settings",
+    "learning",
+    "recall_and_size",
+    "relations_and_nulls",
+    "required_and_size",
+    "rules_and_nulls",
+    "scores",
+]
+
+WIDTH, HEIGHT, COLUMNS = 260, 190, 2
+NULL_COLOURS = alt.Scale(domain=list(NULLS.values()), range=["#0072B2", "#E69F00", NULL_COLOUR])
+NULL_SHAPES = alt.Scale(domain=list(NULLS.values()), range=["circle", "triangle-up", "square"])
+LEGEND = "click a method to see it alone, with shift several"
+
+
+def image_settings(study: Study) -> PlainTable:
+    """What was run on each data set, and where its records are from."""
+    return PlainTable(tables.settings(study))
+
+
+def image_coverage(study: Study) -> PlainTable:
+    """What the scales ask for and how much of it is here; what was not run says so."""
+    return PlainTable(tables.coverage(study))
+
+
+def scores(study: Study) -> Figure:
+    """Summary scores of every method; the reader chooses which."""
+    data = summary(tables.scores_by_run(study), "value", ["dataset", "augmenter", "score"])
+    chosen = choice("score", list(data["score"].unique()), "score")
+    y = alt.Y("augmenter:N").title(None).sort(augmenter_order(data))
+    base = alt.Chart(data)
+    rules = base.mark_rule(strokeWidth=1.5, clip=True).encode(x="low:Q", x2="high:Q", y=y)
+    x = alt.X("mean:Q").title("value of the chosen score").scale(domain=[0, 1], clamp=True)
+    points = base.mark_point(filled=True, size=70, opacity=0.9, color="#0072B2").encode(
+        x=x, y=y, tooltip=tooltip("dataset", "augmenter", "mean", "low", "high", "sd", "n")
+    )
+    chart = alt.layer(rules, points).properties(width=WIDTH, height=alt.Step(20))
+    chart = _facets(chart, data).add_params(chosen[0]).transform_filter(chosen[1])
+    title = alt.Title("Scores on the test set", subtitle=f"mean and 95 % interval; {n_of(data, study)}")
+    return Figure(chart.resolve_axis(x="independent").properties(title=title), data, study)
+
+
+def learning(study: Study) -> Figure:
+    """Accuracy in training, epoch by epoch."""
+    data = summary(tables.learning_curves(study), "accuracy", ["dataset", "augmenter", "epoch"])
+    lines = _by_method(alt.Chart(data).mark_line(strokeWidth=2), data).encode(
+        x=alt.X("epoch:Q").title("epoch"),
+        y=alt.Y("mean:Q").title("accuracy on augmented training images").scale(domain=[0, 1]),
+        tooltip=tooltip("dataset", "augmenter", "epoch", "mean", "sd", "n"),
+    )
+    chart = _facets(lines.properties(width=WIDTH, height=HEIGHT), data).resolve_scale(x="independent")
+    title = alt.Title("Training", subtitle=f"mean; {n_of(data, study)}; {LEGEND}")
+    return Figure(chart.properties(title=title), data, study)
+
+
+def recall_and_size(study: Study) -> Figure:
+    """Recall of each class against the number of its training images."""
+    data = summary(
+        tables.recall_by_size(study), "recall", ["dataset", "augmenter", "class", "place", "n_train"]
+    )
+    y = alt.Y("mean:Q").title("recall").scale(domain=[0, 1])
+    chart = _against_size(data, y, interval=("low", "high"))
+    title = alt.Title(
+        "Recall and class size", subtitle=f"mean and 95 % interval; {n_of(data, study)}; {LEGEND}"
+    )
+    return Figure(chart.properties(title=title), data, study)
+
+
+def required_and_size(study: Study) -> Figure:
+    """CEs required in each class against the number of its training images, by the rule of the verdicts."""
+    table = tables.required_by_size(study)
+    by = ["dataset", "augmenter", "class", "place", "n_train"]
+    data = summary(table, "mean", by)
+    spread = table.groupby(by, sort=False, as_index=False)[["q05", "q95"]].mean()
+    data = data.merge(spread, on=by)
+    y = alt.Y("mean:Q").title("CEs required (of 64)").scale(zero=True)
+    chart = _against_size(data, y, interval=("q05", "q95"))
+    subtitle = f"mean, and 5 to 95 % of the instances; {n_of(data, study)}; {LEGEND}"
+    return Figure(
+        chart.properties(title=alt.Title("CEs required and class size", subtitle=subtitle)), data, study
+    )
+
+
+def rules_and_nulls(study: Study) -> Figure:
+    """CEs that networks require under every counting rule, beside networks that learned nothing."""
+    data = summary(tables.required_and_nulls(study), "value", ["dataset", "rule", "source"])
+    order = data[data["source"] == NULLS["model"]].groupby("rule")["mean"].mean().sort_values().index
+    chart = (
+        alt.Chart(data)
+        .mark_point(filled=True, size=55, opacity=0.9)
+        .encode(
+            x=alt.X("mean:Q").title("CEs required (% of all)").scale(zero=True),
+            y=alt.Y("rule:N").title(None).sort(list(order)).axis(labelLimit=220),
+            color=alt.Color("source:N").scale(NULL_COLOURS).title(None),
+            shape=alt.Shape("source:N").scale(NULL_SHAPES).title(None),
+            tooltip=tooltip("dataset", "rule", "source", "mean", "sd", "n"),
+        )
+        .properties(width=210, height=alt.Step(17))
+    )
+    title = alt.Title("What the rule and the null change", subtitle=f"mean; {n_of(data, study)}")
+    return Figure(_facets(chart, data).properties(title=title), data, study)
+
+
+def relations_and_nulls(study: Study) -> Figure:
+    """How magnitude goes with frequency in a trained network, and in one that learned nothing."""
+    data = summary(tables.relations_and_nulls(study), "estimate", ["dataset", "relation", "source"])
+    base = alt.Chart(data)
+    y = alt.Y("relation:N").title(None).axis(labelLimit=260)
+    offset = alt.YOffset("source:N").sort(list(NULLS.values()))
+    colour = alt.Color("source:N").scale(NULL_COLOURS).title(None)
+    rules = base.mark_rule(strokeWidth=1.5, clip=True).encode(
+        x="low:Q", x2="high:Q", y=y, yOffset=offset, color=colour
+    )
+    points = base.mark_point(filled=True, size=60).encode(
+        x=alt.X("mean:Q").title("Spearman correlation over features").scale(domain=[-1, 1], clamp=True),
+        y=y,
+        yOffset=offset,
+        color=colour,
+        shape=alt.Shape("source:N").scale(NULL_SHAPES).title(None),
+        tooltip=tooltip("dataset", "source", "mean", "low", "high", "n"),
+    )
+    chart = _facets(alt.layer(rules, points).properties(width=180, height=alt.Step(18)), data)
+    subtitle = f"mean over classes, no augmentation; 95 % interval; {n_of(data, study)}"
+    title = alt.Title("Frequency and magnitude, and what is there without learning", subtitle=subtitle)
+    return Figure(chart.properties(title=title), data, study)
+
+
+def class_profile(study: Study, augmenters: Sequence[str] = ("none", "ros", "eos")) -> Figure:
+    """The CEs of one class, feature by feature: the reader chooses the class and hovers for the feature."""
+    table = tables.class_profiles(study, augmenters)
+    label = table["dataset"] + ": " + table["place"].astype(str) + ". " + table["class"]
+    columns = [
+        "label", "augmenter", "feature", "rank", "mean_ce", "weight", "top_frequency", "mean_magnitude",
+        "activation_frequency",
+    ]  # fmt: skip
+    data = _short(table.assign(label=label)[columns])
+    choices = [
+        choice("label", list(data["label"].unique()), "class, the largest first"),
+        choice("augmenter", list(data["augmenter"].unique()), "method"),
+    ]
+    hover = alt.selection_point(
+        name="feature", on="pointerover", nearest=True, fields=["feature"], empty=False, clear="pointerout"
+    )
+    base = (
+        alt.Chart(data)
+        .transform_filter(*[keep for _, keep in choices])
+        .encode(
+            tooltip=tooltip("feature", "mean_ce", "weight", "top_frequency", "activation_frequency"),
+            color=alt.when("datum.mean_ce > 0").then(alt.value("#0072B2")).otherwise(alt.value("#D55E00")),
+            opacity=alt.when(hover).then(alt.value(1)).otherwise(alt.value(0.6)),
+        )
+    )
+    bars = (
+        base.mark_bar()
+        .encode(
+            x=alt.X("rank:O").title("feature, by mean |CE|").axis(labels=False, ticks=False),
+            y=alt.Y("mean_ce:Q").title("mean CE towards the class"),
+            stroke=alt.when(hover).then(alt.value("currentColor")).otherwise(alt.value(None)),
+        )
+        .properties(width=360, height=220)
+    )
+    points = (
+        base.mark_point(filled=True)
+        .encode(
+            x=alt.X("top_frequency:Q").title("frequency among the top 10 %").scale(domain=[0, 1]),
+            y=alt.Y("mean_magnitude:Q").title("mean |CE|"),
+            size=alt.when(hover).then(alt.value(180)).otherwise(alt.value(45)),
+        )
+        .properties(width=230, height=220)
+    )
+    title = alt.Title(
+        "One class, feature by feature",
+        subtitle="one network a choice; blue speaks for the class, orange against; hover for the feature",
+    )
+    return Figure(
+        alt.hconcat(bars, points, title=title).add_params(hover, *[param for param, _ in choices]),
+        data,
+        study,
+    )
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Real pictures, the same redrawn from their own code, and new ones, a row a class.
+
+    Parameters
+    ----------
+    study : Study
+        Its runs of DeepSMOTE; the first seed is shown.
+    dataset : str
+        Data set to show.
+    """
+
+    study: Study
+    dataset: str
+    kinds: tuple[str, ...] = ("real", "redrawn", "made")
+
+    def __repr__(self) -> str:
+        return f"Gallery({self.dataset!r}, {len(self._rows())} pictures)"
+
+    def _rows(self) -> pd.DataFrame:
+        rows = tables.pictures(self.study)
+        return (
+            rows if rows.empty else rows[rows["dataset"] == self.dataset].sort_values(["place_y", "place_x"])
+        )
+
+    def _repr_html_(self) -> str:
+        rows = self._rows()
+        if rows.empty:
+            return "<p class='cemag-notrun'>DeepSMOTE was not run on this data set.</p>"
+        heads = "".join(f"<th>{escape(kind)}</th>" for kind in self.kinds)
+        body = "".join(
+            self._class(str(name), of_class) for name, of_class in rows.groupby("class", sort=False)
+        )
+        head = f"<thead><tr><th>class</th><th>training images</th>{heads}</tr></thead>"
+        return f"<table class='cemag-gallery'>{head}<tbody>{body}</tbody></table>"
+
+    def _class(self, name: str, rows: pd.DataFrame) -> str:
+        cells = "".join(
+            "<td>"
+            + "".join(self._picture(name, kind, png) for png in rows[rows["kind"] == kind]["png"])
+            + "</td>"
+            for kind in self.kinds
+        )
+        return f"<tr><th scope='row'>{escape(name)}</th><td>{rows['n_train'].iloc[0]}</td>{cells}</tr>"
+
+    @staticmethod
+    def _picture(name: str, kind: str, png: str) -> str:
+        return f"<img alt='{escape(kind)} {escape(name)}' src='data:image/png;base64,{png}'>"
+
+
+# ---------------------------------------------------------------------- shared parts
+
+
+def _by_method(chart: Any, data: pd.DataFrame) -> Any:
+    """Colour by method; a click on the legend shows one alone."""
+    click = alt.selection_point(fields=["augmenter"], bind="legend")
+    colour = alt.Color("augmenter:N").sort(augmenter_order(data)).title(None)
+    return chart.encode(
+        color=colour, opacity=alt.when(click).then(alt.value(0.95)).otherwise(alt.value(0.08))
+    ).add_params(click)
+
+
+def _against_size(data: pd.DataFrame, y: alt.Y, interval: tuple[str, str]) -> Any:
+    x = alt.X("n_train:Q").title("training images of the class").scale(type="log")
+    base = alt.Chart(data)
+    low, high = interval
+    lines = _by_method(base.mark_line(strokeWidth=1.5), data).encode(x=x, y=y)
+    points = base.mark_point(filled=True, size=45).encode(
+        x=x,
+        y=y,
+        color=alt.Color("augmenter:N").sort(augmenter_order(data)),
+        shape=alt.Shape("augmenter:N").sort(augmenter_order(data)).title(None),
+        tooltip=tooltip("class", "n_train", "augmenter", "mean", low, high, "sd", "n"),
+    )
+    return _facets(alt.layer(lines, points).properties(width=WIDTH, height=HEIGHT), data).resolve_scale(
+        x="independent"
+    )
+
+
+def _facets(chart: Any, data: pd.DataFrame) -> Any:
+    return chart.facet(
+        alt.Facet("dataset:N").title(None).sort(list(data["dataset"].unique())), columns=COLUMNS
+    )
+
+
+def _short(data: pd.DataFrame) -> pd.DataFrame:
+    """Three digits: the page carries thousands of features."""
+    numbers = [name for name in data.columns if data[name].dtype.kind == "f"]
+    return data.assign(**{name: [float(f"{v:.3g}") for v in data[name]] for name in numbers})
