@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import warnings
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -37,9 +36,7 @@ class Figure:
         return f"Figure({len(self.data)} rows{runs})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        with warnings.catch_warnings():  # one selection that two panels share is what is meant
-            warnings.filterwarnings("ignore", "Automatically deduplicated selection parameter")
-            bundle = self.chart._repr_mimebundle_()
+        bundle = self.chart._repr_mimebundle_()
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         if "text/html" in data:
             data = {**data, "text/html": data["text/html"] + self.details()}

@@ -12,7 +12,7 @@ import pandas as pd
 
 from cemag.charts.figure import Figure
 from cemag.charts.registries import PlainTable
-from cemag.charts.studies import augmenter_order, choice, n_of, summary, tooltip
+from cemag.charts.studies import augmenter_order, beside, choice, n_of, summary, tooltip
 from cemag.charts.theme import NULL_COLOUR
 from cemag.claims import image_tables as tables
 from cemag.claims.image_tables import NULLS
@@ -31,7 +31,7 @@ __all__ = [
     "scores",
 ]
 
-WIDTH, HEIGHT, COLUMNS = 260, 190, 2
+WIDTH, HEIGHT, COLUMNS = 235, 190, 2
 NULL_COLOURS = alt.Scale(domain=list(NULLS.values()), range=["#0072B2", "#E69F00", NULL_COLOUR])
 NULL_SHAPES = alt.Scale(domain=list(NULLS.values()), range=["circle", "triangle-up", "square"])
 LEGEND = "click a method to see it alone, with shift several"
@@ -67,10 +67,17 @@ def scores(study: Study) -> Figure:
 def learning(study: Study) -> Figure:
     """Accuracy in training, epoch by epoch."""
     data = summary(tables.learning_curves(study), "accuracy", ["dataset", "augmenter", "epoch"])
-    lines = _by_method(alt.Chart(data).mark_line(strokeWidth=2), data).encode(
-        x=alt.X("epoch:Q").title("epoch"),
-        y=alt.Y("mean:Q").title("accuracy on augmented training images").scale(domain=[0, 1]),
-        tooltip=tooltip("dataset", "augmenter", "epoch", "mean", "sd", "n"),
+    click = _click()
+    lines = (
+        alt.Chart(data)
+        .mark_line(strokeWidth=2)
+        .add_params(click)
+        .encode(
+            **_by_method(data, click),
+            x=alt.X("epoch:Q").title("epoch"),
+            y=alt.Y("mean:Q").title("accuracy on augmented training images").scale(domain=[0, 1]),
+            tooltip=tooltip("dataset", "augmenter", "epoch", "mean", "sd", "n"),
+        )
     )
     chart = _facets(lines.properties(width=WIDTH, height=HEIGHT), data).resolve_scale(x="independent")
     title = alt.Title("Training", subtitle=f"mean; {n_of(data, study)}; {LEGEND}")
@@ -129,14 +136,14 @@ def relations_and_nulls(study: Study) -> Figure:
     """How magnitude goes with frequency in a trained network, and in one that learned nothing."""
     data = summary(tables.relations_and_nulls(study), "estimate", ["dataset", "relation", "source"])
     base = alt.Chart(data)
-    y = alt.Y("relation:N").title(None).axis(labelLimit=260)
+    y = alt.Y("relation:N").title(None).axis(labelExpr="split(datum.label, ', ')", labelLimit=200)
     offset = alt.YOffset("source:N").sort(list(NULLS.values()))
     colour = alt.Color("source:N").scale(NULL_COLOURS).title(None)
     rules = base.mark_rule(strokeWidth=1.5, clip=True).encode(
         x="low:Q", x2="high:Q", y=y, yOffset=offset, color=colour
     )
     points = base.mark_point(filled=True, size=60).encode(
-        x=alt.X("mean:Q").title("Spearman correlation over features").scale(domain=[-1, 1], clamp=True),
+        x=alt.X("mean:Q").title("Spearman correlation").scale(domain=[-1, 1], clamp=True),
         y=y,
         yOffset=offset,
         color=colour,
@@ -196,11 +203,8 @@ def class_profile(study: Study, augmenters: Sequence[str] = ("none", "ros", "eos
         "One class, feature by feature",
         subtitle="one network a choice; blue speaks for the class, orange against; hover for the feature",
     )
-    return Figure(
-        alt.hconcat(bars, points, title=title).add_params(hover, *[param for param, _ in choices]),
-        data,
-        study,
-    )
+    chart = beside([bars, points], title, [hover, *[param for param, _ in choices]])
+    return Figure(chart, data, study)
 
 
 @dataclass(frozen=True)
@@ -211,22 +215,24 @@ class Gallery:
     ----------
     study : Study
         Its runs of DeepSMOTE; the first seed is shown.
-    dataset : str
-        Data set to show.
+    dataset : str, optional
+        Data set to show; the last of those that DeepSMOTE was run on when not given, which is a real
+        one where there is one.
     """
 
     study: Study
-    dataset: str
+    dataset: str | None = None
     kinds: tuple[str, ...] = ("real", "redrawn", "made")
 
     def __repr__(self) -> str:
-        return f"Gallery({self.dataset!r}, {len(self._rows())} pictures)"
+        return f"Gallery({len(self._rows())} pictures)"
 
     def _rows(self) -> pd.DataFrame:
         rows = tables.pictures(self.study)
-        return (
-            rows if rows.empty else rows[rows["dataset"] == self.dataset].sort_values(["place_y", "place_x"])
-        )
+        if rows.empty:
+            return rows
+        shown = rows["dataset"].iloc[-1] if self.dataset is None else self.dataset
+        return rows[rows["dataset"] == shown].sort_values(["place_y", "place_x"])
 
     def _repr_html_(self) -> str:
         rows = self._rows()
@@ -236,8 +242,9 @@ class Gallery:
         body = "".join(
             self._class(str(name), of_class) for name, of_class in rows.groupby("class", sort=False)
         )
-        head = f"<thead><tr><th>class</th><th>training images</th>{heads}</tr></thead>"
-        return f"<table class='cemag-gallery'>{head}<tbody>{body}</tbody></table>"
+        head = f"<thead><tr><th>class</th><th>images</th>{heads}</tr></thead>"
+        caption = f"<caption>{escape(rows['dataset'].iloc[0])}, seed {rows['seed'].iloc[0]}</caption>"
+        return f"<table class='cemag-gallery'>{caption}{head}<tbody>{body}</tbody></table>"
 
     def _class(self, name: str, rows: pd.DataFrame) -> str:
         cells = "".join(
@@ -256,26 +263,30 @@ class Gallery:
 # ---------------------------------------------------------------------- shared parts
 
 
-def _by_method(chart: Any, data: pd.DataFrame) -> Any:
+def _by_method(data: pd.DataFrame, click: Any) -> dict[str, Any]:
     """Colour by method; a click on the legend shows one alone."""
-    click = alt.selection_point(fields=["augmenter"], bind="legend")
-    colour = alt.Color("augmenter:N").sort(augmenter_order(data)).title(None)
-    return chart.encode(
-        color=colour, opacity=alt.when(click).then(alt.value(0.95)).otherwise(alt.value(0.08))
-    ).add_params(click)
+    return {
+        "color": alt.Color("augmenter:N")
+        .sort(augmenter_order(data))
+        .title(None)
+        .legend(columns=5, labelLimit=200),
+        "opacity": alt.when(click).then(alt.value(0.95)).otherwise(alt.value(0.06)),
+    }
+
+
+def _click() -> Any:
+    return alt.selection_point(fields=["augmenter"], bind="legend")
 
 
 def _against_size(data: pd.DataFrame, y: alt.Y, interval: tuple[str, str]) -> Any:
-    x = alt.X("n_train:Q").title("training images of the class").scale(type="log")
-    base = alt.Chart(data)
-    low, high = interval
-    lines = _by_method(base.mark_line(strokeWidth=1.5), data).encode(x=x, y=y)
+    x = alt.X("n_train:Q").title("training images of the class").scale(type="log", nice=False)
+    x = x.axis(values=[10, 20, 50, 100, 200, 500, 1000, 2000, 5000])
+    click = _click()
+    base = alt.Chart(data).encode(x=x, y=y, **_by_method(data, click))
+    lines = base.mark_line(strokeWidth=1.5).add_params(click)
     points = base.mark_point(filled=True, size=45).encode(
-        x=x,
-        y=y,
-        color=alt.Color("augmenter:N").sort(augmenter_order(data)),
-        shape=alt.Shape("augmenter:N").sort(augmenter_order(data)).title(None),
-        tooltip=tooltip("class", "n_train", "augmenter", "mean", low, high, "sd", "n"),
+        shape=alt.Shape("augmenter:N").sort(augmenter_order(data)).legend(None),
+        tooltip=tooltip("class", "n_train", "augmenter", "mean", *interval, "sd", "n"),
     )
     return _facets(alt.layer(lines, points).properties(width=WIDTH, height=HEIGHT), data).resolve_scale(
         x="independent"

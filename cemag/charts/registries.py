@@ -7,7 +7,7 @@ from html import escape
 
 import pandas as pd
 
-from cemag.datasets import DATASETS, IMAGE_DATASETS
+from cemag.datasets import DATASETS, IMAGE_DATASETS, DatasetInfo, ImageInfo
 from cemag.samplers import AUGMENTERS, IMAGE_AUGMENTERS
 from cemag.training import RECIPES
 
@@ -69,9 +69,10 @@ def datasets_table(imbalance_ratio: float | None = None) -> PlainTable:
 
 def sources_table() -> PlainTable:
     """Where every registered data set is from, under which licence, and what to know of it."""
+    infos: list[DatasetInfo | ImageInfo] = [*DATASETS.values(), *IMAGE_DATASETS.values()]
     rows = [
         {"name": info.name, "source": info.source, "licence": info.licence, "note": info.notes}
-        for info in (*DATASETS.values(), *IMAGE_DATASETS.values())
+        for info in infos
     ]
     return PlainTable(pd.DataFrame(rows))
 

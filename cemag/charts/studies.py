@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -140,7 +141,7 @@ def frequency_against_magnitude(study: Study, augmenters: Sequence[str] = ("none
         for (magnitude, frequency), title in zip(FREQUENCY_AXES.items(), FREQUENCY_TITLES, strict=True)
     ]
     title = alt.Title("Frequency and magnitude, feature by feature", subtitle="split 0 of each data set")
-    chart = alt.hconcat(*panels, title=title).add_params(hover, *[param for param, _ in choices])
+    chart = beside(panels, title, [hover, *[param for param, _ in choices]])
     return Figure(chart, data, study)
 
 
@@ -237,6 +238,13 @@ def choice(field: str, options: Sequence[str], label: str) -> tuple[Any, Any]:
 
 def _augmenter_axis() -> alt.Y:
     return alt.Y("augmenter:N").title(None).sort(list(TITLES.values()))
+
+
+def beside(panels: Sequence[Any], title: alt.Title, params: Sequence[Any]) -> Any:
+    """Panels side by side that share their parameters."""
+    with warnings.catch_warnings():  # Altair says so when it makes one selection of the panels' copies
+        warnings.filterwarnings("ignore", "Automatically deduplicated selection parameter")
+        return alt.hconcat(*panels, title=title).add_params(*params)
 
 
 def augmenter_order(data: pd.DataFrame) -> list[str]:

@@ -65,7 +65,10 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """``holds``, ``holds in part``, ``does not hold``, ``undecided`` or ``not run``."""
+        """``holds``, ``holds in part``, ``does not hold``, ``undecided`` or ``not run``.
+
+        Where it holds in no case it does not hold if it fails in more cases than are undecided.
+        """
         if self.n == 0:
             return "not run"
         if self.holds == self.n:
@@ -73,7 +76,7 @@ class Finding:
         if self.fails == self.n:
             return "does not hold"
         if self.holds == 0:
-            return "undecided" if self.fails == 0 else "does not hold"
+            return "does not hold" if self.fails > self.undecided else "undecided"
         return "holds in part"
 
     def __str__(self) -> str:

@@ -55,12 +55,10 @@ def settings(study: Study) -> pd.DataFrame:
                     sorted({scale_of(r.spec) for r in records if isinstance(r.spec, ImageRunSpec)})
                 ),
                 "network": spec.network,
-                "classes": len(counts),
-                "training images": f"{sum(counts):,}, from {max(counts):,} down to {min(counts):,} a class",
+                "training images": f"{sum(counts):,} ({max(counts):,} to {min(counts):,} a class)",
                 "imbalance": f"{spec.imbalance}, {ratio:.0f}:1",
-                "epochs": f"{spec.recipe.epochs} of batches of {spec.recipe.batch_size}",
-                "methods": runs["augmenter"].nunique(),
-                "seeds": runs["seed"].nunique(),
+                "epochs x batch": f"{spec.recipe.epochs} x {spec.recipe.batch_size}",
+                "methods x seeds": f"{runs['augmenter'].nunique()} x {runs['seed'].nunique()}",
                 "device": ", ".join(sorted({r.provenance.device for r in records})),
                 "records": ", ".join(f"{n} from {o}" for o, n in runs["origin"].value_counts().items()),
             }

@@ -31,7 +31,7 @@ def embeddings(draw):
     return ClassificationEmbeddings(array(n, d), array(rows, d), array(rows))
 
 
-def cemag_of(rng, n=40, d=12, n_classes=3):
+def model_of(rng, n=40, d=12, n_classes=3):
     return ClassificationEmbeddings(
         np.maximum(rng.normal(size=(n, d)), 0), rng.normal(size=(n_classes, d)), rng.normal(size=n_classes)
     )
@@ -116,7 +116,7 @@ def test_counts_are_those_of_literal_truncation_right_or_wrong(ce):
 
 
 def test_each_model_is_judged_as_if_alone_and_by_the_rules_asked_for():
-    ce = cemag_of(np.random.default_rng(0))
+    ce = model_of(np.random.default_rng(0))
     null = permuted_weights(ce)
     rules = [Rule(), Rule("magnitude", "shared", "stable")]
     both = required_against({"model": ce, "null": null}, rules).to_pylist()
@@ -129,7 +129,7 @@ def test_each_model_is_judged_as_if_alone_and_by_the_rules_asked_for():
 
 
 def test_where_all_predictions_are_right_the_count_is_the_one_of_measure():
-    ce = cemag_of(np.random.default_rng(1))
+    ce = model_of(np.random.default_rng(1))
     rules = [rule for rule in rules_for(ce) if rule.bias]  # without it other predictions are right
     found = required_against({"model": ce}, rules).to_pandas()
     by_class = measure(ce, ce.predictions, rules=rules)["required"].to_pandas().query("n > 0")

@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 import cemag
@@ -28,7 +30,7 @@ from cemag.metrics import (
 )
 from cemag.models.heads import embed_images
 from cemag.runs.image_spec import ImageRunSpec
-from cemag.runs.networks import FittedNetwork, TrainingSet, fit_network, initial_network
+from cemag.runs.networks import FittedNetwork, TrainingSet, fit_network, initial_network, one_thread
 from cemag.runs.record import Provenance, RunRecord, package_versions, source_digest
 from cemag.runs.tabular import INSTANCES_PER_CLASS
 from cemag.training import Progress
@@ -43,9 +45,9 @@ def run_images(
 
     Frequency is measured on training images as they are, neither cropped nor made up. Beside what
     `cemag.metrics.measure` gives, the record has tables ``classes`` (images given and made, the head's
-    bias), ``head`` (class x feature: weight), ``history`` (epoch), ``null_required``,
-    ``null_concentration`` and ``null_relation`` (the network, itself at initialisation, and its head
-    with shuffled weights) and, for DeepSMOTE, ``gallery``.
+    bias), ``head`` (class x feature: weight) and ``history`` (epoch); without augmentation
+    ``null_required``, ``null_concentration`` and ``null_relation`` (the network, itself at
+    initialisation, and its head with shuffled weights); for DeepSMOTE ``gallery``.
 
     Parameters
     ----------
@@ -68,22 +70,12 @@ def run_images(
     started = datetime.now(UTC).isoformat(timespec="seconds")
     whole = load_images(spec.dataset, classes=spec.classes, size=spec.size)
     data = _training_set(spec, whole)
-    fitted = fit_network(spec, data, device=device, progress=progress)
-    clock = time.perf_counter()
-    test, seen = _judged(spec, whole, data)
-    ce = _embedded(fitted.model, fitted, whole.X_test, whole.y_test, data)
-    view = _embedded(fitted.model, fitted, data.X[seen], data.y[seen], data)
-    tables = measure(
-        ce.ce,
-        ce.y,
-        train=view,
-        max_per_class=INSTANCES_PER_CLASS,
-        random_state=spec.subset_seed,
-    )
-    tables |= _nulls(spec, data, whole, fitted, ce.ce.take(test), view)
-    tables |= _about_network(data, fitted, ce.ce)
-    if fitted.gallery is not None:
-        tables["gallery"] = fitted.gallery
+    with one_thread(device), threadpool_limits(1):  # a grid runs a cell on every core
+        fitted = fit_network(spec, data, device=device, progress=progress)
+        clock = time.perf_counter()
+        tables = _tables(spec, whole, data, fitted)
+        metric_seconds = time.perf_counter() - clock
+    n_ces = pc.max(tables["head"]["feature"]).as_py() + 1
     provenance = Provenance(
         cemag=cemag.__version__,
         source=source_digest(),
@@ -93,12 +85,12 @@ def run_images(
         data_fingerprint=whole.fingerprint,
         started=started,
         fit_seconds=round(fitted.seconds, 4),
-        metric_seconds=round(time.perf_counter() - clock, 4),
+        metric_seconds=round(metric_seconds, 4),
         n_train=len(data.y),
         n_synthetic=fitted.n_synthetic,
         n_test=len(whole.y_test),
-        n_ces=ce.ce.n_features,
-        n_distinct_ces=ce.ce.n_features,
+        n_ces=n_ces,
+        n_distinct_ces=n_ces,
         note="; ".join(filter(None, [_origin(whole), fitted.note])),
     )
     return RunRecord(spec=spec, tables=tables, provenance=provenance)
@@ -117,6 +109,28 @@ def _training_set(spec: ImageRunSpec, whole: ImageDataset) -> TrainingSet:
     except CemagError as error:
         raise type(error)(f"{spec.dataset}: {error}") from None
     return TrainingSet(whole.X_train[rows], whole.y_train[rows], whole.class_names, whole.fingerprint)
+
+
+def _tables(
+    spec: ImageRunSpec, whole: ImageDataset, data: TrainingSet, fitted: FittedNetwork
+) -> dict[str, pa.Table]:
+    """Everything that is measured on a network."""
+    test, seen = _judged(spec, whole, data)
+    ce = _embedded(fitted.model, fitted, whole.X_test, whole.y_test, data)
+    view = _embedded(fitted.model, fitted, data.X[seen], data.y[seen], data)
+    tables = measure(
+        ce.ce,
+        ce.y,
+        train=view,
+        max_per_class=INSTANCES_PER_CLASS,
+        random_state=spec.subset_seed,
+    )
+    tables |= _about_network(data, fitted, ce.ce)
+    if spec.augmenter == "none":
+        tables |= _nulls(spec, data, whole, fitted, ce.ce.take(test), view)
+    if fitted.gallery is not None:
+        tables["gallery"] = fitted.gallery
+    return tables
 
 
 def _judged(

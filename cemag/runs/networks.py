@@ -34,7 +34,7 @@ from cemag.runs.store import project_root
 from cemag.samplers import EOS, EmbeddingSMOTE, get_image_augmenter
 from cemag.training import Epoch, Progress, Trained, choose_device, train, train_head
 
-__all__ = ["FittedNetwork", "TrainingSet", "fit_network", "initial_network", "networks_home"]
+__all__ = ["FittedNetwork", "TrainingSet", "fit_network", "initial_network", "networks_home", "one_thread"]
 
 TRAINING_ROOMS = ("datasets", "models", "samplers", "training")
 Report = Callable[[Progress], None]
@@ -120,8 +120,7 @@ def fit_network(
     """
     stage = get_image_augmenter(spec.augmenter).stage
     fit = {"training": _fit_plain, "embedding": _fit_in_embedding, "images": _fit_with_images}[stage]
-    with _one_thread(choose_device(device)):
-        return fit(spec, data, device, progress)
+    return fit(spec, data, device, progress)
 
 
 def _fit_plain(spec: ImageRunSpec, data: TrainingSet, device: str, progress: Report | None) -> FittedNetwork:
@@ -239,10 +238,10 @@ def _check_neighbours(spec: ImageRunSpec, data: TrainingSet, k_neighbors: int) -
 
 
 @contextmanager
-def _one_thread(device: torch.device) -> Iterator[None]:
+def one_thread(device: str = "auto") -> Iterator[None]:
     """On a CPU, sums are made in an order that depends on the number of threads: one, and a grid of cells."""
     before = torch.get_num_threads()
-    if device.type == "cpu":
+    if choose_device(device).type == "cpu":
         torch.set_num_threads(1)
     try:
         yield
