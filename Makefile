@@ -30,6 +30,8 @@ check: $(READY)  ## lint, format and types
 
 bench: $(READY)  ## print how the package compares with plain loops and with the fits
 	$(BIN)/python benchmarks/bench_metrics.py
+	$(BIN)/python benchmarks/bench_eos.py
+	$(BIN)/python benchmarks/bench_training.py
 
 lock: $(UV)  ## resolve requirements.lock anew
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \

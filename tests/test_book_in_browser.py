@@ -100,11 +100,14 @@ def test_page_is_whole_without_a_network(page, book, name):
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
 
 
+CHARTS = {"logistic": 8, "svm": 8, "cnn": 4, "cnn_required": 7, "cnn_frequency": 3}
+
+
 def test_result_chapters_have_all_their_charts(page, book):
-    for name in ("logistic", "svm"):
+    for name, n in CHARTS.items():
         page.goto(f"{book}notebooks/{name}.html")
-        assert page.locator(".cemag-chart svg.marks").count() == 8
-        assert page.locator("figcaption").count() == 8
+        assert page.locator(".cemag-chart svg.marks").count() == n
+        assert page.locator("figcaption").count() == n
         assert "claim" in page.locator("table.cemag-verdicts").inner_text()
 
 
@@ -116,6 +119,32 @@ def test_a_control_changes_its_chart(page, book):
     chart.locator("select[name=choose_unit]").select_option("number of CEs")
     page.wait_for_timeout(500)
     assert chart.locator("svg.marks").inner_html() != before
+
+
+def test_a_reader_chooses_a_class_and_hovers_for_a_feature(page, book):
+    page.goto(book + "notebooks/cnn_frequency.html")
+    chart = page.locator(".cemag-chart", has=page.locator("select[name=choose_label]"))
+    bars = chart.locator("svg.marks .mark-rect.role-mark path")
+    bars.first.wait_for()
+    before = bars.evaluate_all("all => all.map(bar => bar.getAttribute('d'))")
+    assert len(before) == 64
+    options = chart.locator("select[name=choose_label] option").all_inner_texts()
+    assert len(options) >= 10
+    chart.locator("select[name=choose_label]").select_option(options[9])
+    page.wait_for_timeout(500)
+    assert bars.evaluate_all("all => all.map(bar => bar.getAttribute('d'))") != before
+    bars.first.hover()
+    tooltip = page.locator("#vg-tooltip-element.visible")
+    tooltip.wait_for()
+    assert "feature" in tooltip.inner_text()
+    assert "mean_ce" in tooltip.inner_text()
+
+
+def test_pictures_of_the_gallery_are_shown(page, book):
+    page.goto(book + "notebooks/cnn.html")
+    pictures = page.locator("table.cemag-gallery img")
+    assert pictures.count() > 20
+    assert pictures.evaluate_all("all => all.every(image => image.naturalWidth >= 8 && image.alt)")
 
 
 def test_chart_text_stands_out_from_the_page(page, book):

@@ -1,13 +1,14 @@
 """The published records are whole, complete, and what this code computes."""
 
 import os
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cemag.datasets import DATASETS, dataset_status
-from cemag.runs import RunStore, grid_specs, run
+from cemag.datasets import DATASETS, class_counts, dataset_status
+from cemag.runs import SCALES, RunStore, grid_specs, image_specs, run
 from cemag.runs.selection import PAPER_AUGMENTERS
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +21,27 @@ def test_every_published_record_verifies_and_the_tabular_grid_is_complete():
     assert len(specs) == 300
     for spec in specs:
         assert STORE.get(spec).spec == spec
+
+
+def test_the_cpu_scale_of_the_images_is_complete_with_three_seeds_each():
+    specs = image_specs("cpu")
+    assert {(spec.dataset, spec.seed) for spec in specs} == set(product(SCALES["cpu"].datasets, range(3)))
+    for spec in specs:
+        assert STORE.get(spec).spec == spec
+
+
+@pytest.mark.parametrize("dataset", SCALES["cpu"].datasets)
+def test_image_records_of_one_repetition_are_of_the_same_images_and_of_the_sizes_asked_for(dataset):
+    for seed in range(3):
+        records = [STORE.get(spec) for spec in image_specs("cpu", datasets=[dataset], seeds=[seed])]
+        assert len({record.provenance.data_fingerprint for record in records}) == 1
+        sizes = {tuple(record.tables["classes"]["n_train"].to_pylist()) for record in records}
+        assert len(sizes) == 1
+        (sizes,) = sizes
+        spec = records[0].spec
+        if spec.imbalance == "exp":
+            assert list(sizes) == list(class_counts(spec.n_max, len(sizes), spec.imbalance_ratio, "exp"))
+        assert max(sizes) == spec.n_max
 
 
 def test_published_records_are_small_enough_to_keep():

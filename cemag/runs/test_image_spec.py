@@ -269,14 +269,15 @@ def test_read_takes_a_file_of_images_and_changes(tmp_path):
         read_spec(path, recipe={"lr": 0})
 
 
-def test_specifications_of_images_are_validated_without_torch():
+def test_tables_are_run_and_specifications_of_images_validated_without_torch():
     code = (
-        "import sys; from cemag.runs import ImageRunSpec, image_specs, parse_spec\n"
+        "import sys; from cemag.runs import ImageRunSpec, RunSpec, image_specs, parse_spec, run\n"
         f"spec = parse_spec({BASE!r})\n"
         "assert isinstance(spec, ImageRunSpec) and spec.key and spec.training_key\n"
         "assert image_specs('paper') and ImageRunSpec.model_validate_json(spec.model_dump_json()) == spec\n"
         "try: parse_spec({'dataset': 'cifar10', 'recipe': 'digit'})\n"
         "except ValueError as error: assert 'digits' in str(error)\n"
+        "assert run(RunSpec(dataset='breast_cancer')).tables\n"
         "print('torch' in sys.modules)"
     )
     found = subprocess.run(

@@ -13,9 +13,12 @@ from cemag.runs import (
     ImageRunSpec,
     Provenance,
     RunRecord,
+    RunSpec,
     RunStore,
+    Study,
     image_specs,
     image_study,
+    scale_of,
 )
 from cemag.runs import execute as execute_module
 from cemag.runs import study as study_module
@@ -139,6 +142,13 @@ def test_a_value_out_of_range_is_refused_before_any_work(monkeypatch):
             ask("quick", recipe="digit")
 
 
+def test_a_run_knows_its_scale():
+    for scale in SCALES:
+        assert {scale_of(spec) for spec in image_specs(scale)} == {scale}
+        assert {scale_of(spec) for spec in image_specs(scale, augmenters=["deepsmote"])} == {scale}
+    assert scale_of(image_specs("cpu", n_max=77)[0]) == "own settings"
+
+
 # ---------------------------------------------------------------------- studies
 
 
@@ -215,6 +225,33 @@ def test_a_larger_scale_without_a_whole_repetition_gives_way_to_a_whole_smaller_
     image_study("quick")
     found = {s.key for s in asked if s.dataset == "cifar10"}
     assert found == {s.key for s in cpu}
+
+
+def test_a_setting_of_none_leaves_the_scales_own(published, asked):
+    image_study("cpu", augmenters=["ros"], seeds=[1], n_max=None, recipe=None, with_published=False)
+    assert asked == image_specs("cpu", augmenters=["ros"], seeds=[1])
+
+
+def study_of(specs, source, not_run=()):
+    return Study(tuple(stand_in(spec) for spec in specs), {s.key: source for s in specs}, tuple(not_run))
+
+
+def test_joined_studies_have_each_run_once():
+    specs = image_specs("quick", augmenters=["paper"], seeds=[0])
+    both = study_of(specs[:3], "this build", specs[4:]) + study_of(specs[2:4], "published record", specs[4:])
+    assert [record.spec for record in both.records] == specs[:4]
+    assert both.not_run == tuple(specs[4:])
+    assert set(both.sources) == {spec.key for spec in specs[:4]}
+    assert both.repeats == "seeds"
+    assert (both + study_of([RunSpec(dataset="digits")], "this build")).repeats == "splits or seeds"
+    assert study_of([RunSpec(dataset="digits")], "this build").repeats == "splits"
+
+
+@pytest.mark.xfail(reason="Study.__add__ keeps a run in not_run that the other study has", strict=True)
+def test_of_joined_studies_nothing_is_not_run_that_one_of_them_has():
+    specs = image_specs("quick", augmenters=["paper"], seeds=[0])
+    both = study_of(specs[:2], "this build", specs[2:]) + study_of(specs[2:], "published record")
+    assert both.not_run == ()
 
 
 def test_what_is_missing_is_computed_once(published, tmp_path, monkeypatch):
