@@ -8,9 +8,12 @@ import sys
 import pytest
 
 from cemag.cli import main
-from cemag.runs import RunSpec, RunStore, run
+from cemag.runs import ImageRunSpec, RunSpec, RunStore, image_specs, run
 
 SPEC = RunSpec(dataset="breast_cancer", augmenter="ros")
+RECIPE = "{epochs: 2, batch_size: 16, warmup_epochs: 0, milestones: [], crop_padding: 0, flip: false}"
+TINY = ["-p", "imbalance_ratio=2", "-p", "n_max=12", "-p", f"recipe={RECIPE}"]
+IMAGES = ["run", "-p", "dataset=digits_images"]
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,7 @@ def store(tmp_path):
 def cemag(monkeypatch, capsys, store):
     """Run a command in this process, on a store of its own: status, standard output, standard error."""
     monkeypatch.setenv("CEMAG_STORE", str(store.root))
+    monkeypatch.setenv("CEMAG_NETWORKS", str(store.root.parent / "networks"))
 
     def command(*arguments):
         monkeypatch.setattr(sys, "argv", ["cemag", *map(str, arguments)])
@@ -85,12 +89,53 @@ def refused(outcome, *says):
         (["grid", "--seeds", "-1"], ["seed is -1", "greater than or equal to 0"]),
         (["grid", "-p", "k_neighbours=3"], ["'k_neighbours'", "'k_neighbors'?"]),
         (["show", "xyz"], ["'xyz'", "names no record in"]),
+        (IMAGES, ["imbalance_ratio is missing", "'exp' needs one"]),
+        (["run", "-p", "dataset=digit_images"], ["'digit_images'", "'digits_images'?"]),
+        ([*IMAGES, *TINY, "-p", "network=resnet_20"], ["unknown network 'resnet_20'", "'resnet20'?"]),
+        ([*IMAGES, *TINY, "-p", "augmenter=smote"], ["unknown augmenter 'smote'", "deepsmote"]),
+        ([*IMAGES, *TINY, "-p", "recipe=digit"], ["unknown recipe 'digit'", "'digits'?"]),
+        ([*IMAGES, *TINY, "-p", "recipe={epoch: 3}"], ["field of recipe 'epoch'", "'epochs'?"]),
+        ([*IMAGES, *TINY, "-p", "recipe={epochs: 0}"], ["recipe.epochs is 0", "equal to 1"]),
+        ([*IMAGES, *TINY, "-p", "imbalance=natural"], ["imbalance_ratio is 2", "'natural'"]),
+        ([*IMAGES, *TINY, "-p", "split=1"], ["unknown field 'split'"]),
+        ([*IMAGES, *TINY, "-p", "classes=[1, 8]"], ["classes.0 is 1", "string"]),
+        ([*IMAGES, *TINY, "-p", "classes=['1', 'x']"], ["unknown class 'x'"]),
+        ([*IMAGES, *TINY, "-p", "imbalance_ratio=100"], ["class ", "0 images", "most 12"]),
+        (
+            [*IMAGES, *TINY, "-p", "augmenter=dsm", "-p", "k_neighbors=6"],
+            ["digits_images: dsm", "k_neighbors = 6", "9 has 6"],
+        ),
+        ([*IMAGES, *TINY, "--device", "gpu"], ["unknown device 'gpu'"]),
+        (["images", "--scale", "quik"], ["unknown scale 'quik'", "'quick'?"]),
+        (["images", "--datasets", "cifar_10"], ["unknown image set 'cifar_10'", "'cifar10'?"]),
+        (["images", "--augmenters", "papr"], ["unknown augmenter 'papr'", "'paper'?"]),
+        (["images", "--seeds", "0,x"], ["seeds is 'x'", "whole numbers"]),
+        (["images", "--seeds", "-1"], ["seed is -1", "greater than or equal to 0"]),
+        (["images", "--seeds", ","], ["','", "one name or more"]),
+        (["images", "-p", "nmax=3"], ["unknown field 'nmax'", "'n_max'?"]),
+        (["images", "-p", "recipe=digit"], ["unknown recipe 'digit'", "'digits'?"]),
+        (["images", "--device", "gpu"], ["unknown device 'gpu'"]),
     ],
-    ids=lambda value: " ".join(value) if value[0] in ("run", "grid", "show") else "",
+    ids=lambda value: (
+        " ".join(part for part in value if part not in TINY)
+        if value[0] in ("run", "grid", "show", "images")
+        else ""
+    ),
 )
 def test_bad_input_is_one_line_and_status_2_and_nothing_is_stored(cemag, store, arguments, says):
     refused(cemag(*arguments), *says)
     assert not store.root.exists()
+    assert not list(store.root.parent.rglob("*.pt"))
+
+
+@pytest.mark.parametrize("command", [[*IMAGES, *TINY], ["images"]], ids=["run", "images"])
+def test_a_gpu_that_is_absent_is_named_and_nothing_is_stored(cemag, store, monkeypatch, command):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused(cemag(*command, "--device", "cuda"), "device 'cuda'", "there is no GPU")
+    assert not store.root.exists()
+    assert not list(store.root.parent.rglob("*.pt"))
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"dataset": "breast_cancer", "sede": 1}', "\0"])
@@ -180,6 +225,51 @@ def test_grid_tells_what_it_computed_skipped_and_failed(cemag, store, record):
     assert (status, "0 computed, 5 stored already, 0 failed" in out) == (0, True)
 
 
+def test_run_on_images_stores_a_record_and_shows_it_and_does_not_train_again(cemag, store, monkeypatch):
+    arguments = [*IMAGES, *TINY, "-p", "network=resnet20", "-p", "augmenter=dsm", "-p", "seed=3"]
+    status, out, err = cemag(*arguments, "--device", "cpu")
+    assert status == 0
+    assert "epoch 2/2" in err  # the bar
+    (record,) = store
+    spec = record.spec
+    assert isinstance(spec, ImageRunSpec)
+    assert (spec.augmenter, spec.seed, spec.n_max, spec.recipe.epochs) == ("dsm", 3, 12, 2)
+    accuracy = record.tables["performance"]["accuracy"][0].as_py()
+    for part in (spec.key, "digits_images, resnet20, dsm, seed 3", f"accuracy {accuracy:.3f}", "64 CEs"):
+        assert part in out
+    (network,) = store.root.parent.rglob("*.pt")
+    written = network.stat().st_mtime_ns
+    assert cemag(*arguments) == (0, out, "")
+    assert network.stat().st_mtime_ns == written
+    status, out, _ = cemag("list")
+    for part in ("digits_images", "resnet20", "dsm", spec.key[:10]):
+        assert part in out
+    assert run(spec, device="cpu").digest == record.digest
+
+
+def test_images_tells_what_it_computed_skipped_and_failed(cemag, store, bytecode):
+    arguments = ["images", "--seeds", "0", "--jobs", "1", "--device", "cpu", *TINY, "-p", "k_neighbors=6"]
+    arguments.append("--augmenters")
+    done = subprocess.run(
+        [sys.executable, "-m", "cemag", *arguments, "none,dsm"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | bytecode,  # with the store and the networks of this test
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "1 computed, 0 stored already, 1 failed; 1 records" in done.stdout
+    assert "failed: digits_images, resnet20, dsm, seed 0: " in done.stdout
+    assert "k_neighbors = 6" in done.stdout
+    status, out, err = cemag(*arguments, "none")
+    assert (status, err) == (0, "")
+    assert "0 computed, 1 stored already, 0 failed; 1 records" in out
+    (record,) = store
+    changes = {"imbalance_ratio": 2, "n_max": 12, "k_neighbors": 6, "recipe": record.spec.recipe}
+    assert [record.spec] == image_specs("quick", augmenters=["none"], seeds=[0], **changes)
+    assert run(record.spec, device="cpu").digest == record.digest  # of another process
+
+
 def test_doctor_tells_of_data_and_stores(cemag, store, record):
     store.put(record)
     status, out, _ = cemag("doctor")
@@ -191,7 +281,7 @@ def test_doctor_tells_of_data_and_stores(cemag, store, record):
 def test_help_of_every_command_is_there(cemag):
     status, out, _ = cemag("--help")
     assert status == 0
-    for command in ("run", "grid", "list", "show", "book", "serve", "doctor"):
+    for command in ("run", "grid", "images", "list", "show", "book", "serve", "doctor"):
         assert command in out
         assert cemag(command, "-h")[0] == 0
 

@@ -1,13 +1,14 @@
-"""Findings: what the tabular records say about each claim, data set by data set, under stated margins."""
+"""Findings: what the records say about each claim, data set by data set, under stated margins."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from cemag.claims.inference import decide_cases
 from cemag.claims.statistics import over_repeats
 from cemag.claims.tables import (
     MILD_RULE,
@@ -43,10 +44,13 @@ class Finding:
     question : str
         What was asked of each case, in words, with its bound.
     holds, fails, undecided : int
-        Cases whose 95 % interval lies on the side of the claim, on the other side, and across the bound.
+        Cases of which a one-sided test says that they lie on the side of the claim, on the other side,
+        and neither; see `cemag.claims.inference.decide_cases`.
     low, high : float
         Smallest and largest mean over the cases, in `unit`.
     unit : str
+    cases : DataFrame, optional
+        A row a case: its mean, spread, interval, P values and decision.
     """
 
     claim: str
@@ -57,6 +61,7 @@ class Finding:
     low: float
     high: float
     unit: str
+    cases: pd.DataFrame | None = field(default=None, repr=False, compare=False)
 
     @property
     def n(self) -> int:
@@ -86,12 +91,13 @@ class Finding:
 
 
 def judge(study: Study) -> dict[str, Finding]:
-    """Answer C1 to C5 from the runs of one tabular model.
+    """Answer C1 to C5 from the runs of one family of models.
 
-    Cases are data set x class, without augmentation, for C1 to C3 and C5, and data set x augmenter, for the
-    minority class, for C4. Each rests on the corrected interval over splits of `over_repeats`. Cases whose
-    interval does not exist (a class never predicted correctly, a feature frequency that does not vary)
-    are left out: `n` counts what is there. Where CEs are counted, the verdict is by the rule that asks most;
+    Cases are data set x role, without augmentation, for C1 to C3 and C5, and data set x augmenter, for the
+    minority, for C4. Each rests on the repetitions as `over_repeats` has them, and is tested against its
+    bound with Holm's correction over the claim's cases. Cases that have no spread to test by (a class
+    predicted correctly in fewer than two repetitions, a feature frequency that does not vary) are left
+    out: `n` counts what is there. Where CEs are counted, the verdict is by the rule that asks most;
     ``C1-mild``, ``C2-mild`` and ``C4b-mild`` have what the mildest rule would say.
     """
     found = {"C3": _share_of_the_top(study), "C4a": _recall(study)}
@@ -117,9 +123,16 @@ def _share_of_the_top(study: Study) -> Finding:
 
 
 def _recall(study: Study) -> Finding:
-    names = {"recall": "mean", "recall_low": "low", "recall_high": "high"}
-    effects = augmentation_effects(study).rename(columns=names)
+    effects = _effects(study, "recall")
     return _count("C4a", "augmentation raises minority recall", effects, _above(0), "points")
+
+
+def _effects(study: Study, of: str, rule: Mapping[str, str] = STRICT_RULE) -> pd.DataFrame:
+    """Paired changes of one quantity as cases."""
+    parts = ("mean", "low", "high", "n", "sd", "se", "df")
+    names = {of if part == "mean" else f"{of}_{part}": part for part in parts}
+    effects = augmentation_effects(study, rule)
+    return effects[["dataset", "augmenter", *names]].rename(columns=names)
 
 
 def _counted(study: Study, suffix: str, rule: Mapping[str, str], words: str) -> dict[str, Finding]:
@@ -133,8 +146,7 @@ def _counted(study: Study, suffix: str, rule: Mapping[str, str], words: str) -> 
     for claim, (quantity, question) in asked.items():
         table = unaugmented(under_rule(required_by_class(study, quantity), rule))
         found[claim + suffix] = _finding(claim + suffix, question + words, table, CASE, _below(few))
-    names = {"required": "mean", "required_low": "low", "required_high": "high"}
-    effects = augmentation_effects(study, rule).rename(columns=names)
+    effects = _effects(study, "required", rule)
     question = f"augmentation raises the CEs required by at most {little:g} points{words}"
     found["C4b" + suffix] = _count("C4b" + suffix, question, effects, _below(little), "points")
     return found
@@ -158,15 +170,15 @@ def findings_table(**findings: dict[str, Finding]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-Judge = Callable[[pd.DataFrame], tuple[pd.Series, pd.Series]]
+Judge = Callable[[pd.DataFrame], pd.DataFrame]
 
 
 def _below(bound: float) -> Judge:
-    return lambda t: (t["high"] <= bound, t["low"] > bound)
+    return lambda cases: decide_cases(cases, bound, "below")
 
 
 def _above(bound: float) -> Judge:
-    return lambda t: (t["low"] > bound, t["high"] <= bound)
+    return lambda cases: decide_cases(cases, bound, "above")
 
 
 def _finding(
@@ -176,8 +188,7 @@ def _finding(
 
 
 def _count(claim: str, question: str, cases: pd.DataFrame, judge: Judge, unit: str) -> Finding:
-    cases = cases.dropna(subset=["mean", "low", "high"])
-    holds, fails = judge(cases)
-    undecided = len(cases) - int(holds.sum()) - int(fails.sum())
+    cases = judge(cases.dropna(subset=["mean", "se"]))
+    holds, fails, undecided = (int((cases["decision"] == d).sum()) for d in ("holds", "fails", "undecided"))
     low, high = (cases["mean"].min(), cases["mean"].max()) if len(cases) else (np.nan, np.nan)
-    return Finding(claim, question, int(holds.sum()), int(fails.sum()), undecided, low, high, unit)
+    return Finding(claim, question, holds, fails, undecided, low, high, unit, cases)

@@ -37,7 +37,8 @@ def over_repeats(
     Returns
     -------
     DataFrame
-        Columns of `by`, then ``mean``, ``sd``, ``n``, ``low``, ``high``.
+        Columns of `by`, then ``mean``, ``sd``, ``n``, ``se`` (standard error), ``df`` (degrees of
+        freedom), ``low``, ``high``.
 
     References
     ----------
@@ -46,8 +47,8 @@ def over_repeats(
     Examples
     --------
     >>> frame = pd.DataFrame({"set": ["a"] * 5, "x": [1.0, 2.0, 3.0, 4.0, 5.0]})
-    >>> over_repeats(frame, "x", ["set"]).round(2).to_dict("records")
-    [{'set': 'a', 'mean': 3.0, 'sd': 1.58, 'n': 5, 'low': 0.06, 'high': 5.94}]
+    >>> over_repeats(frame, "x", ["set"]).round(2)[["mean", "sd", "low", "high"]].values.tolist()
+    [[3.0, 1.58, 0.06, 5.94]]
     >>> over_repeats(frame.assign(design="seeds"), "x", ["set"]).round(2)[["low", "high"]].values.tolist()
     [[1.04, 4.96]]
     """
@@ -67,7 +68,8 @@ def over_repeats(
     k = found.pop("k")
     k = k.where(k > 1).astype(float)
     shared = (1 / (k - 1)).where(found.pop("design") == "folds", 0.0)
-    half = stats.t.ppf((1 + confidence) / 2, k - 1) * found["sd"] * np.sqrt(1 / found["n"] + shared)
+    found = found.assign(se=found["sd"] * np.sqrt(1 / found["n"] + shared), df=k - 1)
+    half = stats.t.ppf((1 + confidence) / 2, found["df"]) * found["se"]
     return found.assign(low=found["mean"] - half, high=found["mean"] + half)
 
 

@@ -65,15 +65,18 @@ def class_roles(study: Study) -> pd.DataFrame:
     Of k classes of images the k // 2 largest are the majority, the k // 2 smallest the minority, by
     the training images that they were given; of an odd number the middle one is neither.
     """
-    if study.repeats == "splits":
-        pairs = study.table("per_class")[["key", "class"]]
-        return pairs.assign(role=pairs["class"].map(ROLES))
-    counts = study.table("classes")[["key", "class", "n_train"]]
-    by_run = counts.groupby("key")["n_train"]
-    place, half = by_run.rank(method="first", ascending=False), by_run.transform("size") // 2
-    role = pd.Series("between", index=counts.index)
-    role = role.mask(place <= half, "majority").mask(by_run.rank(method="first") <= half, "minority")
-    return counts.assign(role=role)[["key", "class", "role"]]
+    parts = [pd.DataFrame(columns=["key", "class", "role"])]
+    sizes, pairs = study.table("classes"), study.table("per_class")
+    if len(sizes):
+        by_run = sizes.groupby("key")["n_train"]
+        place, k = by_run.rank(method="first", ascending=False), by_run.transform("size")
+        role = pd.Series("between", index=sizes.index)
+        role = role.mask(place <= k // 2, "majority").mask(place > k - k // 2, "minority")
+        parts.append(sizes[["key", "class"]].assign(role=role))
+        pairs = pairs[~pairs["key"].isin(sizes["key"])]
+    if len(pairs):
+        parts.append(pairs[["key", "class"]].assign(role=pairs["class"].map(ROLES)))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
 def _table(study: Study, name: str) -> pd.DataFrame:
@@ -151,13 +154,8 @@ def augmentation_effects(study: Study, rule: Mapping[str, str] = STRICT_RULE) ->
     parts = {}
     for name, table in (("recall", recall), ("required", needed)):
         found = paired_over_repeats(table, "value", ["dataset"], factor="augmenter", reference=none)
-        names = {
-            "mean": name,
-            "low": f"{name}_low",
-            "high": f"{name}_high",
-            "n": f"{name}_n",
-            "sd": f"{name}_sd",
-        }
+        names = {"mean": name}
+        names |= {part: f"{name}_{part}" for part in ("low", "high", "n", "sd", "se", "df")}
         parts[name] = found.rename(columns=names)
     both = parts["recall"].merge(parts["required"], on=["dataset", "augmenter"], how="left")
     return both.assign(n=both["required_n"].fillna(0).astype(int))

@@ -1,4 +1,4 @@
-"""DeepSMOTE: it learns to redraw, its penalty is the published idea, new images lie between two of a class."""
+"""DeepSMOTE: it learns to redraw, its penalty is the published one, new images lie between two of a class."""
 
 import numpy as np
 import pytest

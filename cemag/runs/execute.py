@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from cemag.errors import check_known
 from cemag.runs.image_spec import AnySpec, ImageRunSpec
 from cemag.runs.record import RunRecord
 from cemag.runs.tabular import run_tabular
@@ -50,6 +51,7 @@ def run(
     >>> record.tables["performance"]["balanced_accuracy"][0].as_py() > 0.9
     True
     """
+    check_known("device", device, ["auto", "cpu", "cuda"])
     if isinstance(spec, ImageRunSpec):
         from cemag.runs.images import run_images
 

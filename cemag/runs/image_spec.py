@@ -168,7 +168,8 @@ def parse_spec(values: Mapping[str, Any], where: str = "specification") -> AnySp
     name = values.get("dataset")
     if isinstance(name, str):
         check_known("data set", name, [*DATASETS, *IMAGE_DATASETS])
-    kind: type[AnySpec] = ImageRunSpec if name in IMAGE_DATASETS else RunSpec
+    of_images = isinstance(name, str) and name in IMAGE_DATASETS
+    kind: type[AnySpec] = ImageRunSpec if of_images else RunSpec
     return kind.parse(values, where)
 
 

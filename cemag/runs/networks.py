@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -140,6 +141,11 @@ def _fit_in_embedding(
     if how.name != "dsm":
         sampler = EOS(n_neighbors=spec.eos_neighbors, variant=how.variant, random_state=spec.seed)
     _check_neighbours(spec, data, spec.k_neighbors if how.name == "dsm" else 0)
+    if how.name != "dsm" and len(data.y) <= spec.eos_neighbors:
+        raise CemagError(
+            f"{spec.dataset}: {spec.augmenter} looks at eos_neighbors = {spec.eos_neighbors} other images of "
+            f"each, and there are {len(data.y)} in all"
+        )
     base = _fit_plain(spec.with_(augmenter="none"), data, device, progress)
     clock = time.perf_counter()
     features, _ = capture(base.model, data.X, normalisation=base.normalisation)
@@ -152,7 +158,7 @@ def _fit_in_embedding(
         model=replace_head(base.model, head.weights, head.bias),
         seconds=base.seconds + time.perf_counter() - clock,
         n_synthetic=len(y) - len(data.y),
-        note="; ".join(" ".join(str(warning.message).split()) for warning in said),
+        note="; ".join(_by_name(str(warning.message), data) for warning in said),
     )
 
 
@@ -235,6 +241,12 @@ def _check_neighbours(spec: ImageRunSpec, data: TrainingSet, k_neighbors: int) -
             f"{spec.dataset}: {spec.augmenter} needs more than k_neighbors = {k_neighbors} images of each "
             f"class to be filled up, and {listed}"
         )
+
+
+def _by_name(message: str, data: TrainingSet) -> str:
+    """One line, with the classes called by their names."""
+    line = " ".join(message.split())
+    return re.sub(r"\bclass (\d+)", lambda found: f"class {data.class_names[int(found[1])]}", line)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ __all__ = ["PAPER_IMAGE_AUGMENTERS", "SCALES", "Scale", "image_specs", "scale_of
 
 PAPER_IMAGE_AUGMENTERS = ("none", "ros", "remix", "dsm", "eos")
 ALL = ("none", "ros", "remix", "rebalanced_mixup", "dsm", "eos", "eos_published_code", "deepsmote")
+LIKE = {"places": "miniplaces", "inaturalist": "tiny_imagenet_taxa"}  # the real set, and what stands in
 MINIPLACES = ("airport_terminal", "amusement_park", "aquarium", "baseball_field", "shed")  # the first five
 
 
@@ -130,7 +131,8 @@ def image_specs(
     scale : str
         Name in `SCALES`.
     datasets, augmenters, seeds : sequence, optional
-        The scale's own when not given; ``"paper"`` and ``"all"`` are groups of augmenters.
+        The scale's own when not given; ``"paper"`` and ``"all"`` are groups of augmenters. Places and
+        iNaturalist have the settings of the sets that stand in for them, with classes of one's own.
     **changes
         Fields that differ from the scale's, for all sets.
 
@@ -154,10 +156,19 @@ def image_specs(
     for seed, name, augmenter in product(seeds or chosen.seeds, names, methods):
         if augmenter == "deepsmote" and augmenters is None and name not in chosen.deepsmote:
             continue
-        settings: dict[str, Any] = dict(chosen.datasets.get(name, {"imbalance_ratio": 10.0}))
+        settings = _settings(chosen, name)
         settings |= {"dataset": name, "augmenter": augmenter, "seed": seed, "subset_seed": seed}
         specs.append(ImageRunSpec.parse(settings | changes))
     return specs
+
+
+def _settings(scale: Scale, name: str) -> dict[str, Any]:
+    """The scale's own settings of a set; else those of what stands in for it, or of another scale."""
+    if name in LIKE:
+        known = scale.datasets.get(LIKE[name], {})
+        return {field: value for field, value in known.items() if field != "classes"}
+    known = next((s.datasets[name] for s in (scale, *SCALES.values()) if name in s.datasets), {})
+    return dict(known)
 
 
 def scale_of(spec: ImageRunSpec) -> str:

@@ -151,7 +151,7 @@ def _faults(model: type[BaseModel], errors: Sequence[Any]) -> str:
     found: dict[str, list[str]] = {}
     for error in errors:
         place, kind = error["loc"], error["type"]
-        of_union = len(place) > 1 and place[1] in MODELS  # its second part says which of the types
+        of_union = len(place) > 1 and place[0] == "model"  # its second part says which of the types
         field = ".".join(str(part) for part in (place[:1] + place[2:3] if of_union else place[:2]))
         message = error["msg"].removeprefix("Value error, ")
         if kind == "value_error":
@@ -170,10 +170,11 @@ def _faults(model: type[BaseModel], errors: Sequence[Any]) -> str:
 
 def _unknown_field(model: type[BaseModel], place: tuple[Any, ...]) -> str:
     owner, kind = model, "field"
-    if len(place) > 1:  # of the model, or of the recipe
+    if len(place) > 1 and place[0] == "model":
+        owner, kind = MODELS[place[1]], f"field of {place[1]}"
+    elif len(place) > 1:
         inner = model.model_fields[place[0]].annotation
-        owner = MODELS[place[1]] if place[1] in MODELS else inner if isinstance(inner, type) else model
-        kind = f"field of {place[1] if place[1] in MODELS else place[0]}"
+        owner, kind = inner if isinstance(inner, type) else model, f"field of {place[0]}"
     try:
         return check_known(kind, place[-1], owner.model_fields)
     except CemagError as unknown:

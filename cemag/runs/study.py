@@ -76,7 +76,7 @@ class Study:
     def __add__(self, other: Study) -> Study:
         """Join two studies; a run that is in both counts once."""
         records = {record.spec.key: record for record in (*self.records, *other.records)}
-        not_run = {spec.key: spec for spec in (*self.not_run, *other.not_run)}
+        not_run = {s.key: s for s in (*self.not_run, *other.not_run) if s.key not in records}
         return Study(tuple(records.values()), {**self.sources, **other.sources}, tuple(not_run.values()))
 
     def _run_row(self, record: RunRecord) -> dict[str, object]:
@@ -198,17 +198,18 @@ def image_study(
 def _best_published(
     dataset: str, augmenters: Sequence[str] | None, published: RunStore
 ) -> list[ImageRunSpec]:
-    """Published runs of a set at the largest scale of which there are any, in the order of SCALES."""
+    """Published runs of a set at the largest scale that has a whole repetition, or at the largest."""
+    partial: list[ImageRunSpec] = []
     for scale in reversed(list(SCALES.values())):
-        if dataset in scale.datasets:
-            stored = [
-                spec
-                for spec in image_specs(scale.name, datasets=[dataset], augmenters=augmenters)
-                if spec in published
-            ]
-            if stored:
-                return stored
-    return []
+        if dataset not in scale.datasets:
+            continue
+        asked = image_specs(scale.name, datasets=[dataset], augmenters=augmenters)
+        stored = [spec for spec in asked if spec in published]
+        cut_short = {spec.seed for spec in asked if spec not in published}
+        if {spec.seed for spec in asked} - cut_short:
+            return stored
+        partial = partial or stored
+    return partial
 
 
 def tabular_study(

@@ -217,7 +217,6 @@ def test_published_runs_of_other_methods_or_sets_that_are_computed_are_not_added
     assert cells(asked) == {("cifar10", "none", 0), ("cifar10", "eos", 0)}
 
 
-@pytest.mark.xfail(reason="_best_published takes a scale of which any run is stored", strict=True)
 def test_a_larger_scale_without_a_whole_repetition_gives_way_to_a_whole_smaller_one(published, asked):
     cpu, paper = (image_specs(scale, datasets=["cifar10"]) for scale in ("cpu", "paper"))
     for spec in [*cpu, paper[0]]:
@@ -247,7 +246,6 @@ def test_joined_studies_have_each_run_once():
     assert study_of([RunSpec(dataset="digits")], "this build").repeats == "splits"
 
 
-@pytest.mark.xfail(reason="Study.__add__ keeps a run in not_run that the other study has", strict=True)
 def test_of_joined_studies_nothing_is_not_run_that_one_of_them_has():
     specs = image_specs("quick", augmenters=["paper"], seeds=[0])
     both = study_of(specs[:2], "this build", specs[2:]) + study_of(specs[2:], "published record")

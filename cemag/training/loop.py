@@ -113,8 +113,10 @@ def train(
         Normalisation(recipe.mean, recipe.std) if recipe.mean and recipe.std else Normalisation.of(images)
     )
     n_classes = _check(model, images, labels, normalisation)
-    if images_per_epoch is not None and not 1 <= images_per_epoch <= len(labels):
-        raise CemagError(f"images_per_epoch is {images_per_epoch}: it must be from 1 to {len(labels)}")
+    if images_per_epoch is not None and images_per_epoch not in range(1, len(labels) + 1):
+        raise CemagError(
+            f"images_per_epoch is {images_per_epoch}: it must be a whole number from 1 to {len(labels)}"
+        )
     path = None if checkpoint is None else Path(checkpoint)
     digest = ""
     if path is not None:
@@ -237,7 +239,13 @@ class _Run:
                 target = plan.soft[rows]
                 labels = target.argmax(1)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-            logits = self.forward(batch)
+            try:
+                logits = self.forward(batch)
+            except ValueError as error:  # batch normalisation of one image whose map is one pixel
+                raise CemagError(
+                    f"a batch of {len(numbers)} cannot be trained on ({error}): choose another batch_size "
+                    f"than {self.recipe.batch_size}, or larger images"
+                ) from None
             loss = F.cross_entropy(logits.float(), target)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()

@@ -17,7 +17,7 @@ __all__ = ["progress_bar"]
 
 @contextmanager
 def progress_bar(title: str, console: Console | None = None) -> Iterator[Callable[[Report], None]]:
-    """Show a bar while the context is open; what it yields is the `progress` argument of `train`.
+    """Show a bar from the first report on; what it yields is the `progress` argument of `train`.
 
     Parameters
     ----------
@@ -32,17 +32,21 @@ def progress_bar(title: str, console: Console | None = None) -> Iterator[Callabl
         TextColumn("{task.fields[state]}"),
         console=console or Console(stderr=True),
     )
-    with bar:
-        task = bar.add_task(title, total=None, state="")
+    task = bar.add_task(title, total=None, state="")
 
-        def show(report: Report) -> None:
-            minutes, seconds = divmod(round(report.seconds_left), 60)
-            state = (
-                f"epoch {report.epoch}/{report.epochs}  loss {report.loss:.3f}  "
-                f"accuracy {report.accuracy:.1%}  {report.images_per_second:,.0f} images/s  "
-                f"{minutes}:{seconds:02d} left"
-            )
-            done = (report.epoch - 1) * report.steps + report.step
-            bar.update(task, completed=done, total=report.epochs * report.steps, state=state)
+    def show(report: Report) -> None:
+        bar.start()
+        minutes, seconds = divmod(round(report.seconds_left), 60)
+        state = (
+            f"epoch {report.epoch}/{report.epochs}  loss {report.loss:.3f}  "
+            f"accuracy {report.accuracy:.1%}  {report.images_per_second:,.0f} images/s  "
+            f"{minutes}:{seconds:02d} left"
+        )
+        done = (report.epoch - 1) * report.steps + report.step
+        bar.update(task, completed=done, total=report.epochs * report.steps, state=state)
 
+    try:
         yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()

@@ -101,3 +101,46 @@ def test_generators_go_on_where_they_were():
     assert torch.equal(found.numbers, expected.numbers)
     assert torch.equal(found.soft, expected.soft)
     assert torch.equal(found.draws.top, expected.draws.top)
+
+
+def draws_of(images_per_epoch, mixing=None, sampling="instance", seed=0):
+    return Draws(Y, 3, RECIPE, sampling, mixing, seed, images_per_epoch)
+
+
+@pytest.mark.parametrize("shown", [1, 40, 99, 100])
+def test_a_part_of_the_images_is_drawn_anew_for_each_epoch_each_at_most_once(shown):
+    draws = draws_of(shown)
+    epochs = [draws.epoch().numbers.numpy() for _ in range(200)]
+    for numbers in epochs:
+        assert len(numbers) == len(set(numbers)) == shown
+        assert set(numbers) <= set(range(len(Y)))
+    assert len({tuple(numbers) for numbers in epochs}) > 50
+    often = np.bincount(np.concatenate(epochs), minlength=len(Y)) / len(epochs)
+    deviation = np.sqrt(shown / 100 * (1 - shown / 100) / len(epochs))
+    np.testing.assert_allclose(often, shown / 100, atol=5 * deviation + 1e-9)  # none is preferred
+
+
+def test_a_part_of_balanced_batches_is_balanced_on_average():
+    draws = draws_of(30, sampling="class_balanced")
+    numbers = np.concatenate([draws.epoch().numbers.numpy() for _ in range(300)])
+    np.testing.assert_allclose(np.bincount(Y[numbers]) / len(numbers), 1 / 3, atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("mixing", "sampling"), [("remix", "class_balanced"), ("rebalanced_mixup", "instance")]
+)
+def test_a_part_is_mixed_within_its_own_batches(mixing, sampling):
+    epoch = draws_of(40, mixing, sampling).epoch()
+    assert [len(t) for t in (epoch.numbers, epoch.draws.top, epoch.partner, epoch.factor, epoch.soft)] == [
+        40
+    ] * 5
+    torch.testing.assert_close(epoch.soft.sum(1), torch.ones(40))
+    for rows in (slice(0, 32), slice(32, 40)):
+        assert sorted(epoch.partner[rows].tolist()) == list(range(rows.stop - rows.start))
+
+
+def test_all_images_an_epoch_are_drawn_as_if_no_number_was_given():
+    for mixing, sampling in ((None, "instance"), ("remix", "class_balanced")):
+        whole, asked = (draws_of(shown, mixing, sampling) for shown in (None, len(Y)))
+        for _ in range(2):
+            assert torch.equal(whole.epoch().numbers, asked.epoch().numbers)

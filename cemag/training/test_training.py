@@ -129,6 +129,40 @@ def test_every_method_takes_the_same_number_of_steps(digits):
     assert sizes == [[32, 32, 32, 4] * 2] * len(METHODS)
 
 
+def test_images_that_were_added_leave_the_number_of_steps_as_it_was(digits):
+    X, y = digits[0][:180], digits[1][:180]
+    for sampling, mixing in METHODS:
+        model, reports = Counting(), []
+        trained = train(
+            model, X, y, SHORT, device="cpu", sampling=sampling, mixing=mixing, images_per_epoch=100,
+            progress=reports.append,
+        )  # fmt: skip
+        assert model.sizes == [32, 32, 32, 4] * 2
+        assert len(trained.history) == 2
+        assert (reports[-1].step, reports[-1].steps) == (4, SHORT.steps(100)) == (4, 4)
+        assert reports[-1].seconds_left == pytest.approx(0)
+        assert all(0 <= epoch.accuracy <= 1 for epoch in trained.history)
+        shown = sum(100 / epoch.images_per_second for epoch in trained.history)
+        assert trained.seconds == pytest.approx(shown)
+
+
+def test_the_number_of_images_an_epoch_is_part_of_what_a_checkpoint_belongs_to(digits, tmp_path):
+    X, y, path = digits[0][:60], digits[1][:60], tmp_path / "checkpoint.pt"
+    train(Counting(), X, y, SHORT, device="cpu", checkpoint=path, images_per_epoch=40)
+    with pytest.raises(CemagError, match="belongs to a training of other data"):
+        train(Counting(), X, y, SHORT, device="cpu", checkpoint=path)
+
+
+def test_all_images_an_epoch_train_as_if_no_number_was_given(digits):
+    X, y = digits[0][:80], digits[1][:80]
+    whole, asked, part = (
+        weights(train(resnet("resnet20", in_channels=1), X, y, SHORT, device="cpu", images_per_epoch=n).model)
+        for n in (None, 80, 40)
+    )
+    assert same(whole, asked)
+    assert not same(whole, part)
+
+
 def test_what_does_not_fit_is_refused_before_work(digits):
     X, y = digits[0][:20], digits[1][:20]
     model = resnet("resnet20", in_channels=1)
@@ -148,6 +182,9 @@ def test_what_does_not_fit_is_refused_before_work(digits):
     refused("unknown sampling 'balanced'", sampling="balanced", kind=UnknownNameError)
     refused("unknown mixing 'mixup'", mixing="mixup", kind=UnknownNameError)
     refused("sampling 'instance' does not go with it", sampling="instance", mixing="remix")
+    refused("images_per_epoch is 0: it must be from 1 to 20", images_per_epoch=0)
+    refused("images_per_epoch is 21: it must be from 1 to 20", images_per_epoch=21)
+    refused("images_per_epoch is -1: it must be from 1 to 20", images_per_epoch=-1)
     refused("class 9 has no image", y=y.clip(max=8), sampling="class_balanced", kind=DataError)
     assert same(weights(model), before)
 
