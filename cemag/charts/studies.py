@@ -148,7 +148,6 @@ def frequency_against_magnitude(study: Study, augmenters: Sequence[str] = ("none
 def augmentation_effect(study: Study) -> Figure:
     """What each augmenter does to minority recall and to the CEs that minority instances require."""
     data = four_digits(augmentation_effects(study))
-    data = data.drop(columns=[name for name in data if str(name).endswith(("_se", "_df"))])
     base = alt.Chart(data).encode(
         color=alt.Color("augmenter:N").sort(augmenter_order(data)).title(None),
         shape=alt.Shape("augmenter:N").sort(augmenter_order(data)).title(None),

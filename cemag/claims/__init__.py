@@ -1,14 +1,20 @@
 """What the records say about the paper's claims. Pure functions of tables; reads and writes nothing."""
 
-from cemag.claims.findings import MARGINS, Finding, findings_table, judge
+from cemag.claims.claim import CLAIMS, FAMILIES, MARGINS, Claim, get_claim
+from cemag.claims.findings import Finding, evaluate, findings_table, judge
 from cemag.claims.glued import glued
 from cemag.claims.image_tables import image_glued
 from cemag.claims.statistics import over_repeats, paired_over_repeats
 
 __all__ = [
+    "CLAIMS",
+    "FAMILIES",
     "MARGINS",
+    "Claim",
     "Finding",
+    "evaluate",
     "findings_table",
+    "get_claim",
     "glued",
     "image_glued",
     "judge",

@@ -1,36 +1,35 @@
-"""Findings: what the records say about each claim, data set by data set, under stated margins."""
+"""Findings: what the records say about each claim, case by case, against its bound."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
+from cemag.claims.claim import CLAIMS, Claim, Verdict
 from cemag.claims.inference import decide_cases
-from cemag.claims.statistics import over_repeats
+from cemag.claims.statistics import over_repeats, paired_repeats
 from cemag.claims.tables import (
     MILD_RULE,
+    RELATION_NAMES,
     STRICT_RULE,
-    augmentation_effects,
+    TITLES,
     concentration_by_class,
+    performance_by_class,
     relations_by_class,
     required_by_class,
     unaugmented,
     under_rule,
 )
-from cemag.runs import Study
+from cemag.runs import PAPER_IMAGE_AUGMENTERS, Study
+from cemag.runs.selection import PAPER_AUGMENTERS
 
-__all__ = ["MARGINS", "Finding", "findings_table", "judge"]
+__all__ = ["QUANTITIES", "Finding", "evaluate", "findings_table", "judge", "repetitions"]
 
-# The paper says "few", "most" and "not much" without a number; these are ours.
-MARGINS = {
-    "few": 20.0,  # per cent of all CEs: at most this many are "few"
-    "most": 50.0,  # per cent of the summed magnitude: above this is "most"
-    "not much": 5.0,  # points of per cent of all CEs: an increase up to this is "not much"
-}
-CASE = ["dataset", "class"]
+Rule = Mapping[str, str]
+PAPER_METHODS = {TITLES[name] for name in (*PAPER_AUGMENTERS, *PAPER_IMAGE_AUGMENTERS)}
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Finding:
         return self.holds + self.fails + self.undecided
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """``holds``, ``holds in part``, ``does not hold``, ``undecided`` or ``not run``.
 
         Where it holds in no case it does not hold if it fails in more cases than are undecided.
@@ -78,8 +77,6 @@ class Finding:
             return "not run"
         if self.holds == self.n:
             return "holds"
-        if self.fails == self.n:
-            return "does not hold"
         if self.holds == 0:
             return "does not hold" if self.fails > self.undecided else "undecided"
         return "holds in part"
@@ -90,65 +87,128 @@ class Finding:
         return f"{self.verdict} ({counts}; {means})"
 
 
-def judge(study: Study) -> dict[str, Finding]:
-    """Answer C1 to C5 from the runs of one family of models.
+# ---------------------------------------------------------------------- what is measured in each case
 
-    Cases are data set x role, without augmentation, for C1 to C3 and C5, and data set x augmenter, for the
-    minority, for C4. Each rests on the repetitions as `over_repeats` has them, and is tested against its
+
+def _required(study: Study, rule: Rule, quantity: str) -> pd.DataFrame:
+    return unaugmented(under_rule(required_by_class(study, quantity), rule))
+
+
+def _top_share(study: Study, rule: Rule) -> pd.DataFrame:
+    shares = unaugmented(concentration_by_class(study))
+    shares = shares[(shares["source"] == "model") & (shares["quantity"] == "share of the top 10 %")]
+    return shares.assign(value=100 * shares["value"])
+
+
+def _correlation(study: Study, kind: str) -> pd.DataFrame:
+    relation = unaugmented(relations_by_class(study))
+    return relation[relation["relation"] == RELATION_NAMES[kind]].assign(value=lambda t: t["estimate"])
+
+
+def _change(table: pd.DataFrame) -> pd.DataFrame:
+    """What each of the paper's augmenters changes, repetition by repetition."""
+    by = ["dataset", "class"]
+    changes = paired_repeats(table, "value", by, factor="augmenter", reference=TITLES["none"])
+    return changes[changes["augmenter"].isin(PAPER_METHODS)].assign(value=lambda t: t["difference"])
+
+
+def _recall_change(study: Study, rule: Rule) -> pd.DataFrame:
+    return _change(performance_by_class(study).assign(value=lambda t: 100 * t["recall"]))
+
+
+def _required_change(study: Study, rule: Rule) -> pd.DataFrame:
+    return _change(under_rule(required_by_class(study, "mean"), rule))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A quantity of `Claim`: its rows, a row a repetition and case, its unit, and how to ask for it."""
+
+    rows: Callable[[Study, Rule], pd.DataFrame]
+    unit: str
+    question: str
+
+
+QUANTITIES: Mapping[str, Measured] = {
+    "required_by_instance": Measured(
+        lambda study, rule: _required(study, rule, "mean"),
+        "%",
+        "an instance requires at most {} % of the CEs",
+    ),
+    "common_subset": Measured(
+        lambda study, rule: _required(study, rule, "common_subset"),
+        "%",
+        "a common subset of at most {} % of the CEs keeps 95 % of a class",
+    ),
+    "top_share": Measured(_top_share, "%", "the top 10 % of the CEs carry more than {} % of the magnitude"),
+    "recall_change": Measured(_recall_change, "points", "augmentation raises minority recall"),
+    "required_change": Measured(
+        _required_change, "points", "augmentation raises the CEs required by at most {} points"
+    ),
+    "circular_correlation": Measured(
+        lambda study, _: _correlation(study, "top_frequency"),
+        "",
+        "magnitude rises with frequency (circular; Spearman above {})",
+    ),
+    "activity_correlation": Measured(
+        lambda study, _: _correlation(study, "activation_frequency"),
+        "",
+        "magnitude rises with frequency (not circular; Spearman above {})",
+    ),
+}
+
+
+def repetitions(claim: Claim, study: Study, rule: Rule = STRICT_RULE) -> pd.DataFrame:
+    """A row a repetition and case of what a claim is about, in the column ``value``."""
+    rows = QUANTITIES[claim.quantity].rows(study, rule)
+    return rows[rows["class"].isin(claim.roles)]
+
+
+def evaluate(
+    claim: Claim, study: Study, *, rule: Rule = STRICT_RULE, bound: float | None = None, note: str = ""
+) -> Finding:
+    """Answer one claim from the runs of one family of models.
+
+    Cases are data set x role, without augmentation, or data set x augmenter of the paper's, for claims
+    about a change. Each rests on the repetitions as `over_repeats` has them, and is tested against the
     bound with Holm's correction over the claim's cases. Cases that have no spread to test by (a class
     predicted correctly in fewer than two repetitions, a feature frequency that does not vary) are left
-    out: `n` counts what is there. Where CEs are counted, the verdict is by the rule that asks most;
-    ``C1-mild``, ``C2-mild`` and ``C4b-mild`` have what the mildest rule would say.
+    out: `Finding.n` counts what is there.
+
+    Parameters
+    ----------
+    claim : Claim
+    study : Study
+    rule : mapping of str to str, optional
+        Counting rule, for claims that count CEs; the rule that asks most when not given.
+    bound : float, optional
+        In place of the claim's own.
+    note : str, optional
+        What to add to the question.
     """
-    found = {"C3": _share_of_the_top(study), "C4a": _recall(study)}
-    for suffix, rule, words in (("", STRICT_RULE, ""), ("-mild", MILD_RULE, " (mildest rule)")):
-        found |= _counted(study, suffix, rule, words)
-    for name, kind in (("C5a", "circular"), ("C5b", "not circular")):
-        relation = unaugmented(relations_by_class(study))
-        relation = relation[relation["relation"].str.endswith(f"({kind})")].assign(
-            value=lambda t: t["estimate"]
-        )
-        question = f"magnitude rises with frequency ({kind}; Spearman above 0)"
-        found[name] = _finding(name, question, relation, CASE, _above(0), "")
-    return dict(sorted(found.items()))
+    value = claim.value if bound is None else bound
+    measured = QUANTITIES[claim.quantity]
+    by = ["dataset", "class", "augmenter"] if claim.compares else ["dataset", "class"]
+    cases = over_repeats(repetitions(claim, study, rule), "value", by)
+    cases = decide_cases(cases.dropna(subset=["mean", "se"]), value, claim.direction)
+    holds, fails, undecided = (int((cases["decision"] == d).sum()) for d in ("holds", "fails", "undecided"))
+    low, high = (cases["mean"].min(), cases["mean"].max()) if len(cases) else (np.nan, np.nan)
+    question = measured.question.format(f"{value:g}") + note
+    return Finding(claim.id, question, holds, fails, undecided, low, high, measured.unit, cases)
 
 
-def _share_of_the_top(study: Study) -> Finding:
-    most = MARGINS["most"]
-    shares = unaugmented(concentration_by_class(study)).query(
-        "source == 'model' and quantity == 'share of the top 10 %'"
-    )
-    question = f"the top 10 % of the CEs carry more than {most:g} % of the magnitude"
-    return _finding("C3", question, shares.assign(value=100 * shares["value"]), CASE, _above(most))
+def judge(study: Study) -> dict[str, Finding]:
+    """Answer every claim from the runs of one family of models.
 
-
-def _recall(study: Study) -> Finding:
-    effects = _effects(study, "recall")
-    return _count("C4a", "augmentation raises minority recall", effects, _above(0), "points")
-
-
-def _effects(study: Study, of: str, rule: Mapping[str, str] = STRICT_RULE) -> pd.DataFrame:
-    """Paired changes of one quantity as cases."""
-    parts = ("mean", "low", "high", "n", "sd", "se", "df")
-    names = {of if part == "mean" else f"{of}_{part}": part for part in parts}
-    effects = augmentation_effects(study, rule)
-    return effects[["dataset", "augmenter", *names]].rename(columns=names)
-
-
-def _counted(study: Study, suffix: str, rule: Mapping[str, str], words: str) -> dict[str, Finding]:
-    """Answer the claims that rest on a count of CEs, under one rule."""
-    few, little = MARGINS["few"], MARGINS["not much"]
-    asked = {
-        "C1": ("mean", f"an instance requires at most {few:g} % of the CEs"),
-        "C2": ("common_subset", f"a common subset of at most {few:g} % of the CEs keeps 95 % of a class"),
-    }
+    Where CEs are counted, the verdict is by the rule that asks most; ``C1-mild``, ``C2-mild`` and
+    ``C4b-mild`` have what the mildest rule would say.
+    """
     found = {}
-    for claim, (quantity, question) in asked.items():
-        table = unaugmented(under_rule(required_by_class(study, quantity), rule))
-        found[claim + suffix] = _finding(claim + suffix, question + words, table, CASE, _below(few))
-    effects = _effects(study, "required", rule)
-    question = f"augmentation raises the CEs required by at most {little:g} points{words}"
-    found["C4b" + suffix] = _count("C4b" + suffix, question, effects, _below(little), "points")
+    for claim in CLAIMS.values():
+        found[claim.id] = evaluate(claim, study)
+        if claim.counts_ces:
+            mild = evaluate(claim, study, rule=MILD_RULE, note=" (mildest rule)")
+            found[f"{claim.id}-mild"] = replace(mild, claim=f"{claim.id}-mild")
     return found
 
 
@@ -168,27 +228,3 @@ def findings_table(**findings: dict[str, Finding]) -> pd.DataFrame:
         question = next(iter(findings.values()))[name].question
         rows.append({"claim": name, "question": question, **answers})
     return pd.DataFrame(rows)
-
-
-Judge = Callable[[pd.DataFrame], pd.DataFrame]
-
-
-def _below(bound: float) -> Judge:
-    return lambda cases: decide_cases(cases, bound, "below")
-
-
-def _above(bound: float) -> Judge:
-    return lambda cases: decide_cases(cases, bound, "above")
-
-
-def _finding(
-    claim: str, question: str, table: pd.DataFrame, case: list[str], judge: Judge, unit: str = "%"
-) -> Finding:
-    return _count(claim, question, over_repeats(table, "value", case), judge, unit)
-
-
-def _count(claim: str, question: str, cases: pd.DataFrame, judge: Judge, unit: str) -> Finding:
-    cases = judge(cases.dropna(subset=["mean", "se"]))
-    holds, fails, undecided = (int((cases["decision"] == d).sum()) for d in ("holds", "fails", "undecided"))
-    low, high = (cases["mean"].min(), cases["mean"].max()) if len(cases) else (np.nan, np.nan)
-    return Finding(claim, question, holds, fails, undecided, low, high, unit, cases)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-__all__ = ["over_repeats", "paired_over_repeats"]
+__all__ = ["over_repeats", "paired_over_repeats", "paired_repeats"]
 
 
 def over_repeats(
@@ -73,10 +73,10 @@ def over_repeats(
     return found.assign(low=found["mean"] - half, high=found["mean"] + half)
 
 
-def paired_over_repeats(
+def paired_repeats(
     frame: pd.DataFrame, value: str, by: Sequence[str], *, factor: str, reference: str
 ) -> pd.DataFrame:
-    """Difference of each level of a factor to a reference level within repetitions, then `over_repeats`.
+    """Difference of each level of a factor to a reference level, repetition by repetition.
 
     Parameters
     ----------
@@ -85,6 +85,29 @@ def paired_over_repeats(
     factor, reference : str
         Such as ``"augmenter"`` and ``"none"``.
 
+    Returns
+    -------
+    DataFrame
+        The rows of the other levels, with the columns ``reference`` and ``difference``.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"set": "a", "augmenter": ["none", "none", "ros", "ros"], "seed": 0,
+    ...                       "split": [0, 1, 0, 1], "x": [1.0, 2.0, 2.0, 4.0]})
+    >>> paired_repeats(frame, "x", ["set"], factor="augmenter", reference="none")["difference"].tolist()
+    [1.0, 2.0]
+    """
+    unit = [*by, "split", "seed"]
+    base = frame.loc[frame[factor] == reference, [*unit, value]].rename(columns={value: "reference"})
+    others = frame.loc[frame[factor] != reference].merge(base, on=unit, validate="many_to_one")
+    return others.assign(difference=others[value] - others["reference"])
+
+
+def paired_over_repeats(
+    frame: pd.DataFrame, value: str, by: Sequence[str], *, factor: str, reference: str
+) -> pd.DataFrame:
+    """Mean and interval of `paired_repeats`, as `over_repeats` has them.
+
     Examples
     --------
     >>> frame = pd.DataFrame({"set": "a", "augmenter": ["none", "none", "ros", "ros"], "seed": 0,
@@ -92,8 +115,5 @@ def paired_over_repeats(
     >>> paired_over_repeats(frame, "x", ["set"], factor="augmenter", reference="none")["mean"].tolist()
     [1.5]
     """
-    unit = [*by, "split", "seed"]
-    base = frame.loc[frame[factor] == reference, [*unit, value]].rename(columns={value: "reference"})
-    others = frame.loc[frame[factor] != reference].merge(base, on=unit, validate="many_to_one")
-    others = others.assign(difference=others[value] - others["reference"])
+    others = paired_repeats(frame, value, by, factor=factor, reference=reference)
     return over_repeats(others, "difference", [*by, factor])

@@ -155,7 +155,7 @@ def augmentation_effects(study: Study, rule: Mapping[str, str] = STRICT_RULE) ->
     for name, table in (("recall", recall), ("required", needed)):
         found = paired_over_repeats(table, "value", ["dataset"], factor="augmenter", reference=none)
         names = {"mean": name}
-        names |= {part: f"{name}_{part}" for part in ("low", "high", "n", "sd", "se", "df")}
-        parts[name] = found.rename(columns=names)
+        names |= {part: f"{name}_{part}" for part in ("low", "high", "n", "sd")}
+        parts[name] = found.drop(columns=["se", "df"]).rename(columns=names)
     both = parts["recall"].merge(parts["required"], on=["dataset", "augmenter"], how="left")
     return both.assign(n=both["required_n"].fillna(0).astype(int))
