@@ -15,6 +15,7 @@ from cemag.charts.images import (
     scores,
 )
 from cemag.charts.renderer import enable_renderer
+from cemag.charts.scorecard import Scorecard, claim_intervals, sensitivity_matrix, unstated_choices
 from cemag.charts.side_by_side import side_by_side
 from cemag.charts.studies import (
     augmentation_effect,
@@ -29,9 +30,11 @@ from cemag.charts.verdicts import VerdictTable
 __all__ = [
     "Figure",
     "Gallery",
+    "Scorecard",
     "VerdictTable",
     "augmentation_effect",
     "ce_bars",
+    "claim_intervals",
     "class_profile",
     "concentration",
     "enable_renderer",
@@ -47,5 +50,7 @@ __all__ = [
     "required_and_size",
     "rules_and_nulls",
     "scores",
+    "sensitivity_matrix",
     "side_by_side",
+    "unstated_choices",
 ]

@@ -4,6 +4,7 @@ from cemag.claims.claim import CLAIMS, FAMILIES, MARGINS, Claim, get_claim
 from cemag.claims.findings import Finding, evaluate, findings_table, judge
 from cemag.claims.glued import glued
 from cemag.claims.image_tables import image_glued
+from cemag.claims.scorecard import Row, changed_verdicts, markdown, scorecard, write_verdicts
 from cemag.claims.statistics import over_repeats, paired_over_repeats
 
 __all__ = [
@@ -12,12 +13,17 @@ __all__ = [
     "MARGINS",
     "Claim",
     "Finding",
+    "Row",
+    "changed_verdicts",
     "evaluate",
     "findings_table",
     "get_claim",
     "glued",
     "image_glued",
     "judge",
+    "markdown",
     "over_repeats",
     "paired_over_repeats",
+    "scorecard",
+    "write_verdicts",
 ]

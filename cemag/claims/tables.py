@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import pandas as pd
 
@@ -84,26 +85,23 @@ def _table(study: Study, name: str) -> pd.DataFrame:
     return table.assign(augmenter=table["augmenter"].map(TITLES))
 
 
-def _by_role(study: Study, name: str, values: list[str], within: list[str] | None = None) -> pd.DataFrame:
-    """Mean of some columns over the classes of each role, per run; classes without a value are left out."""
+@lru_cache(maxsize=32)
+def _by_role(study: Study, name: str, value: str, within: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Mean of a column over the classes of each role, per run; classes without a value are left out."""
     table = _table(study, name).merge(class_roles(study), on=["key", "class"])
     table = table[table["role"] != "between"].drop(columns="class").rename(columns={"role": "class"})
-    return (
-        table.groupby([*RUN, "class", *(within or [])], sort=False, observed=True)[values]
-        .mean()
-        .reset_index()
-    )
+    by = [*RUN, "class", *within]
+    return table.groupby(by, sort=False, observed=True)[[value]].mean().reset_index()
 
 
 def performance_by_class(study: Study) -> pd.DataFrame:
     """Recall per run and role."""
-    return _by_role(study, "per_class", ["recall"])
+    return _by_role(study, "per_class", "recall")
 
 
 def required_by_class(study: Study, quantity: str) -> pd.DataFrame:
     """CEs required per run, role and rule, in both units; classes with no correct prediction have none."""
-    rule = ["ranking", "sufficiency", "stability", "bias"]
-    table = _by_role(study, "required", [quantity], rule)
+    table = _by_role(study, "required", quantity, ("ranking", "sufficiency", "stability", "bias"))
     table = table.assign(bias=table["bias"].map({True: "with bias", False: "without bias"}))
     share = table.assign(unit="% of all CEs", value=100 * table[quantity] / table["n_ces"])
     count = table.assign(unit="number of CEs", value=table[quantity])
@@ -112,7 +110,7 @@ def required_by_class(study: Study, quantity: str) -> pd.DataFrame:
 
 def concentration_by_class(study: Study) -> pd.DataFrame:
     """Concentration per run, role, measure and source: the model and its nulls."""
-    table = _by_role(study, "concentration", ["mean"], ["quantity", "source"])
+    table = _by_role(study, "concentration", "mean", ("quantity", "source"))
     effective = table["quantity"] == "participation_ratio"
     value = table["mean"].where(~effective, table["mean"] / table["n_ces"])
     return table.assign(
@@ -122,7 +120,7 @@ def concentration_by_class(study: Study) -> pd.DataFrame:
 
 def relations_by_class(study: Study) -> pd.DataFrame:
     """Spearman correlation of frequency and magnitude per run, role and kind of frequency."""
-    table = _by_role(study, "relation", ["estimate"], ["relation", "statistic"])
+    table = _by_role(study, "relation", "estimate", ("relation", "statistic"))
     table = table[table["statistic"] == "spearman"]
     return table.assign(relation=table["relation"].map(RELATION_NAMES))
 

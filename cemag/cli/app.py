@@ -186,6 +186,29 @@ def _run_grid(
         raise typer.Exit(1)
 
 
+@app.command()
+def claims(
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Fail where a published verdict or the README's table is out of date."),
+    ] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Publish the verdicts, and the table in the README.")
+    ] = False,
+) -> None:
+    """Print every claim with its verdict from the published records."""
+    from cemag.claims import scorecard
+    from cemag.cli.reports import check_claims, show_claims, write_claims
+    from cemag.runs import published_studies
+
+    rows = scorecard(published_studies())
+    if write:
+        write_claims(rows)
+    show_claims(rows)
+    if check and not check_claims(rows):
+        raise typer.Exit(1)
+
+
 @app.command("list")
 def list_(store: StoreOption = None) -> None:
     """List the stored runs."""

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from cemag.runs import GridResult, RunRecord, RunStore
 
+if TYPE_CHECKING:
+    from cemag.claims import Row
+
+README_START, README_END = "<!-- claims: written by cemag claims --write -->", "<!-- end of claims -->"
 CONSOLE = Console(width=None if sys.stdout.isatty() else 160)  # into a file or pipe, cut nothing off
 DEFAULT_RULE = ("signed", "shared", "first", True)
 
@@ -95,3 +101,60 @@ def show_runs(store: RunStore) -> None:
             f"{accuracy:.3f}", f"{origin.fit_seconds + origin.metric_seconds:.2f}",
         )  # fmt: skip
     CONSOLE.print(table)
+
+
+def show_claims(rows: Sequence[Row]) -> None:
+    """Print the scorecard."""
+    from cemag.claims import FAMILIES
+
+    table = Table(title="Claims, from the published records", title_justify="left")
+    for heading in ("claim", "models", "the paper", "the records", "hold", "fail", "undecided", "depends"):
+        table.add_column(heading, justify="right" if heading in ("hold", "fail", "undecided") else "left")
+    for row in rows:
+        finding = row.finding
+        table.add_row(
+            row.claim.id, FAMILIES[row.family], row.says, finding.verdict, str(finding.holds),
+            str(finding.fails), str(finding.undecided), "on rule or bound" if row.depends else "no",
+        )  # fmt: skip
+    CONSOLE.print(table)
+
+
+def write_claims(rows: Sequence[Row]) -> None:
+    """Publish the verdicts beside the records, and their table in the README."""
+    from cemag.claims import write_verdicts
+
+    print(f"wrote {write_verdicts(rows)}")
+    readme, text = _readme(rows)
+    readme.write_text(text, encoding="utf-8")
+    print(f"wrote {readme}")
+
+
+def check_claims(rows: Sequence[Row]) -> bool:
+    """Say which published verdicts are no longer what the records give; return whether all still are."""
+    from cemag.claims import changed_verdicts
+
+    changed = changed_verdicts(rows)
+    for line in changed:
+        CONSOLE.print(f"changed: {line}", style="red", soft_wrap=True)
+    readme, text = _readme(rows)
+    stale = readme.read_text(encoding="utf-8") != text
+    if stale:
+        CONSOLE.print(f"changed: the table in {readme}; 'cemag claims --write' renews it", style="red")
+    return not changed and not stale
+
+
+def _readme(rows: Sequence[Row]) -> tuple[Path, str]:
+    """The project's README, and its text with the table renewed."""
+    from cemag.claims import markdown
+    from cemag.errors import CemagError
+    from cemag.runs.store import project_root
+
+    root = project_root()
+    if root is None:
+        raise CemagError("the README's table is renewed within a clone of the project: there is none here")
+    text = (root / "README.md").read_text(encoding="utf-8")
+    before, start, rest = text.partition(README_START)
+    _, end, after = rest.partition(README_END)
+    if not (start and end):
+        raise CemagError(f"{root / 'README.md'}: the marks {README_START} and {README_END} are missing")
+    return root / "README.md", f"{before}{start}\n{markdown(rows)}\n{end}{after}"

@@ -11,7 +11,7 @@ from cemag.runs.record import RECORD_VERSION, Provenance, RunRecord
 from cemag.runs.scales import PAPER_IMAGE_AUGMENTERS, SCALES, Scale, image_specs, scale_of
 from cemag.runs.spec import RunSpec
 from cemag.runs.store import RunStore, default_store, published_store
-from cemag.runs.study import Study, image_study, open_study, tabular_study
+from cemag.runs.study import Study, image_study, open_study, published_studies, tabular_study
 
 __all__ = [
     "NETWORKS",
@@ -34,6 +34,7 @@ __all__ = [
     "open_study",
     "parse_spec",
     "published_store",
+    "published_studies",
     "read_spec",
     "run",
     "run_grid",

@@ -219,6 +219,11 @@ def default_store() -> RunStore:
 
 
 def published_store() -> RunStore:
-    """Store of the records behind the published book: ``results/`` of the project, read only."""
+    """Store of the records behind the published book: ``CEMAG_RESULTS``, else ``results/`` of the project.
+
+    Read only.
+    """
+    if given := os.environ.get("CEMAG_RESULTS"):
+        return RunStore(given)
     root = project_root()
     return RunStore((root or Path.cwd()) / "results")

@@ -17,12 +17,12 @@ from cemag.runs.scales import SCALES, image_specs
 from cemag.runs.selection import PAPER_AUGMENTERS, choose_augmenters, choose_datasets
 from cemag.runs.store import RunStore, default_store, published_store
 
-__all__ = ["Study", "image_study", "open_study", "tabular_study"]
+__all__ = ["Study", "image_study", "open_study", "published_studies", "tabular_study"]
 
 BUILD, PUBLISHED = "this build", "published record"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
     """Records of a set of runs, and which store each came from.
 
@@ -193,6 +193,24 @@ def image_study(
         for name in sorted({d for s in SCALES.values() for d in s.datasets} - asked):
             specs += _best_published(name, augmenters, published)
     return open_study(specs, jobs=jobs, device=device)
+
+
+def published_studies() -> dict[str, Study]:
+    """Gather what is published, by family of models: the paper's tables, the best of each image set.
+
+    Nothing is computed: what is not stored is listed as not run.
+    """
+    published = published_store()
+    tables = choose_datasets(["paper"])
+    specs: dict[str, list[AnySpec]] = {
+        model: list(grid_specs(tables, [model], PAPER_AUGMENTERS)) for model in ("logistic", "svm")
+    }
+    real = dict.fromkeys(name for scale in SCALES.values() for name in scale.datasets)
+    specs["cnn"] = [spec for name in real for spec in _best_published(name, None, published)]
+    return {
+        family: open_study(wanted, store=published, published=published, compute=False)
+        for family, wanted in specs.items()
+    }
 
 
 def _best_published(
