@@ -9,11 +9,10 @@ from cemag.charts.images import (
     image_settings,
     learning,
     recall_and_size,
-    relations_and_nulls,
     required_and_size,
-    rules_and_nulls,
     scores,
 )
+from cemag.charts.nulls import relations_and_nulls, rules_and_nulls
 from cemag.charts.renderer import enable_renderer
 from cemag.charts.scorecard import Scorecard, claim_intervals, sensitivity_matrix, unstated_choices
 from cemag.charts.side_by_side import side_by_side

@@ -12,10 +12,8 @@ import pandas as pd
 
 from cemag.charts.figure import Figure
 from cemag.charts.registries import PlainTable
-from cemag.charts.studies import augmenter_order, beside, choice, n_of, summary, tooltip
-from cemag.charts.theme import NULL_COLOUR
+from cemag.charts.studies import augmenter_order, beside, choice, facets_of, n_of, summary, tooltip
 from cemag.claims import image_tables as tables
-from cemag.claims.image_tables import NULLS
 from cemag.runs import Study
 
 __all__ = [
@@ -25,15 +23,11 @@ __all__ = [
     "image_settings",
     "learning",
     "recall_and_size",
-    "relations_and_nulls",
     "required_and_size",
-    "rules_and_nulls",
     "scores",
 ]
 
-WIDTH, HEIGHT, COLUMNS = 235, 190, 2
-NULL_COLOURS = alt.Scale(domain=list(NULLS.values()), range=["#0072B2", "#E69F00", NULL_COLOUR])
-NULL_SHAPES = alt.Scale(domain=list(NULLS.values()), range=["circle", "triangle-up", "square"])
+WIDTH, HEIGHT = 235, 190
 LEGEND = "click a method to see it alone, with shift several"
 
 
@@ -59,7 +53,7 @@ def scores(study: Study) -> Figure:
         x=x, y=y, tooltip=tooltip("dataset", "augmenter", "mean", "low", "high", "sd", "n")
     )
     chart = alt.layer(rules, points).properties(width=WIDTH, height=alt.Step(20))
-    chart = _facets(chart, data).add_params(chosen[0]).transform_filter(chosen[1])
+    chart = facets_of(chart, data).add_params(chosen[0]).transform_filter(chosen[1])
     title = alt.Title("Scores on the test set", subtitle=f"mean and 95 % interval; {n_of(data, study)}")
     return Figure(chart.resolve_axis(x="independent").properties(title=title), data, study)
 
@@ -79,7 +73,7 @@ def learning(study: Study) -> Figure:
             tooltip=tooltip("dataset", "augmenter", "epoch", "mean", "sd", "n"),
         )
     )
-    chart = _facets(lines.properties(width=WIDTH, height=HEIGHT), data).resolve_scale(x="independent")
+    chart = facets_of(lines.properties(width=WIDTH, height=HEIGHT), data).resolve_scale(x="independent")
     title = alt.Title("Training", subtitle=f"mean; {n_of(data, study)}; {LEGEND}")
     return Figure(chart.properties(title=title), data, study)
 
@@ -110,50 +104,6 @@ def required_and_size(study: Study) -> Figure:
     return Figure(
         chart.properties(title=alt.Title("CEs required and class size", subtitle=subtitle)), data, study
     )
-
-
-def rules_and_nulls(study: Study) -> Figure:
-    """CEs that networks require under every counting rule, beside networks that learned nothing."""
-    data = summary(tables.required_and_nulls(study), "value", ["dataset", "rule", "source"])
-    order = data[data["source"] == NULLS["model"]].groupby("rule")["mean"].mean().sort_values().index
-    chart = (
-        alt.Chart(data)
-        .mark_point(filled=True, size=55, opacity=0.9)
-        .encode(
-            x=alt.X("mean:Q").title("CEs required (% of all)").scale(zero=True),
-            y=alt.Y("rule:N").title(None).sort(list(order)).axis(labelLimit=220),
-            color=alt.Color("source:N").scale(NULL_COLOURS).title(None),
-            shape=alt.Shape("source:N").scale(NULL_SHAPES).title(None),
-            tooltip=tooltip("dataset", "rule", "source", "mean", "sd", "n"),
-        )
-        .properties(width=210, height=alt.Step(17))
-    )
-    title = alt.Title("What the rule and the null change", subtitle=f"mean; {n_of(data, study)}")
-    return Figure(_facets(chart, data).properties(title=title), data, study)
-
-
-def relations_and_nulls(study: Study) -> Figure:
-    """How magnitude goes with frequency in a trained network, and in one that learned nothing."""
-    data = summary(tables.relations_and_nulls(study), "estimate", ["dataset", "relation", "source"])
-    base = alt.Chart(data)
-    y = alt.Y("relation:N").title(None).axis(labelExpr="split(datum.label, ', ')", labelLimit=200)
-    offset = alt.YOffset("source:N").sort(list(NULLS.values()))
-    colour = alt.Color("source:N").scale(NULL_COLOURS).title(None)
-    rules = base.mark_rule(strokeWidth=1.5, clip=True).encode(
-        x="low:Q", x2="high:Q", y=y, yOffset=offset, color=colour
-    )
-    points = base.mark_point(filled=True, size=60).encode(
-        x=alt.X("mean:Q").title("Spearman correlation").scale(domain=[-1, 1], clamp=True),
-        y=y,
-        yOffset=offset,
-        color=colour,
-        shape=alt.Shape("source:N").scale(NULL_SHAPES).title(None),
-        tooltip=tooltip("dataset", "source", "mean", "low", "high", "n"),
-    )
-    chart = _facets(alt.layer(rules, points).properties(width=180, height=alt.Step(18)), data)
-    subtitle = f"mean over classes, no augmentation; 95 % interval; {n_of(data, study)}"
-    title = alt.Title("Frequency and magnitude, and what is there without learning", subtitle=subtitle)
-    return Figure(chart.properties(title=title), data, study)
 
 
 def class_profile(study: Study, augmenters: Sequence[str] = ("none", "ros", "eos")) -> Figure:
@@ -288,14 +238,8 @@ def _against_size(data: pd.DataFrame, y: alt.Y, interval: tuple[str, str]) -> An
         shape=alt.Shape("augmenter:N").sort(augmenter_order(data)).legend(None),
         tooltip=tooltip("class", "n_train", "augmenter", "mean", *interval, "sd", "n"),
     )
-    return _facets(alt.layer(lines, points).properties(width=WIDTH, height=HEIGHT), data).resolve_scale(
+    return facets_of(alt.layer(lines, points).properties(width=WIDTH, height=HEIGHT), data).resolve_scale(
         x="independent"
-    )
-
-
-def _facets(chart: Any, data: pd.DataFrame) -> Any:
-    return chart.facet(
-        alt.Facet("dataset:N").title(None).sort(list(data["dataset"].unique())), columns=COLUMNS
     )
 
 

@@ -19,6 +19,7 @@ from cemag.charts.theme import NULL_COLOUR
 from cemag.charts.verdicts import BADGES
 from cemag.claims.claim import CLAIMS, FAMILIES
 from cemag.claims.scorecard import Row
+from cemag.runs import Study
 
 __all__ = ["Scorecard", "claim_intervals", "sensitivity_matrix", "unstated_choices"]
 
@@ -63,7 +64,11 @@ class Scorecard:
         )
         head = "".join(f"<th>{name}</th>" for name in heads)
         body = "".join(self._row(row, first=i % len(FAMILIES) == 0) for i, row in enumerate(self.rows))
-        return f"<table class='cemag-verdicts'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        table = f"<table class='cemag-verdicts'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return table + "".join(_runs_of(family, study) for family, study in self._studies().items())
+
+    def _studies(self) -> dict[str, Study]:
+        return {row.family: row.study for row in self.rows}
 
     def _row(self, row: Row, *, first: bool) -> str:
         finding = row.finding
@@ -72,6 +77,8 @@ class Scorecard:
             f"<span class='cemag-statement'>{escape(row.claim.statement)}</span></th>"
         )
         cases = f"{finding.holds} hold, {finding.fails} fail, {finding.undecided} undecided"
+        parts = "; ".join(f"{name} {count}" for name, count in finding.parts().items())
+        cases += f"<br><span class='cemag-statement'>holds: {escape(parts)}</span>{needed}"
         mean = f"{row.mean:.3g} {finding.unit} ({row.low:.3g} to {row.high:.3g})" if finding.n else ""
         effect = f"<br>median effect {row.effect:.2g} sd" if row.effect == row.effect else ""
         needed = "" if row.needed != row.needed else f"<br>{_runs(row.needed)}"
@@ -80,10 +87,13 @@ class Scorecard:
             escape(FAMILIES[row.family]),
             _badge(row.says),
             _badge(finding.verdict),
-            (cases if finding.n else "") + needed,
+            f"{cases}<br><span class='cemag-statement'>holds: {escape(parts)}</span>{needed}"
+            if finding.n
+            else "",
             escape(mean) + effect,
             "on rule or bound" if row.depends else "no",
-            f"<a href='{chapter}.html'>chapter</a><br><code>{escape(row.command)}</code>",
+            f"<a href='{chapter}.html'>chapter</a>, <a href='#runs-{row.family}'>runs</a>, "
+            f"<a href='setup.html#data'>data</a><br><code>{escape(row.command)}</code>",
         ]
         return f"<tr>{claim if first else ''}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
@@ -92,6 +102,15 @@ def _badge(verdict: str) -> str:
     if verdict not in BADGES:
         return escape(verdict)
     return f"<span class='verdict verdict-{BADGES[verdict]}'>{verdict}</span>"
+
+
+def _runs_of(family: str, study: Study) -> str:
+    """The keys of the runs that answer for a family, folded; `cemag show` prints each."""
+    keys = " ".join(f"<code>{escape(record.spec.key[:10])}</code>" for record in study.records)
+    return (
+        f"<details class='cemag-details' id='runs-{family}'><summary>{escape(FAMILIES[family])}: "
+        f"{len(study)} runs</summary><p><code>cemag show KEY</code> prints one of them: {keys}</p></details>"
+    )
 
 
 def _runs(needed: float) -> str:

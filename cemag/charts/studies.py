@@ -11,6 +11,7 @@ import pandas as pd
 
 from cemag.charts.figure import Figure
 from cemag.charts.theme import CLASS_COLOURS, CLASS_SHAPES, NULL_COLOUR
+from cemag.claims.nulls import concentration_nulls
 from cemag.claims.statistics import over_repeats
 from cemag.claims.tables import (
     QUANTITIES,
@@ -34,6 +35,10 @@ __all__ = [
 ]
 
 WIDTH, ROW_HEIGHT, COLUMNS = 250, 20, 2
+NULL_SOURCES = alt.Scale(
+    domain=["half-normal noise", "weights permuted", "labels shuffled", "before training"],
+    range=["stroke", "square", "cross", "triangle-up"],
+)
 FREQUENCY_AXES = {"mean_magnitude": "top_frequency", "mean_magnitude_active": "activation_frequency"}
 FREQUENCY_TITLES = ("frequency among the top 10 % (circular)", "frequency of being active (not circular)")
 
@@ -70,30 +75,25 @@ def required(study: Study, quantity: str = "mean") -> Figure:
 
 
 def concentration(study: Study) -> Figure:
-    """Concentration of CE magnitudes, with what noise and dealt-out weights give."""
-    data = summary(
-        concentration_by_class(study), "value", ["dataset", "augmenter", "class", "quantity", "source"]
-    )
+    """Concentration of CE magnitudes, with what noise and models that learned nothing give."""
+    rows = pd.concat([concentration_by_class(study), concentration_nulls(study)])
+    data = summary(rows, "value", ["dataset", "augmenter", "class", "quantity", "source"])
     measure = choice("quantity", list(data["quantity"].unique()), "measure")
     model = alt.datum.source == "model"
     points = _by_augmenter(data, alt.X("mean:Q").title("value of the chosen measure"), model)
     nulls = (
         alt.Chart(data)
-        .mark_tick(thickness=2, size=14, opacity=0.9)
+        .mark_point(size=55, strokeWidth=1.4, color=NULL_COLOUR)
         .encode(
             x="mean:Q",
             y=_augmenter_axis(),
-            color=alt.value(NULL_COLOUR),
-            strokeDash=alt.StrokeDash("source:N")
-            .title("null")
-            .scale(domain=["half-normal noise", "permuted weights"], range=[[1, 0], [3, 2]]),
-            tooltip=tooltip("source", "mean"),
+            shape=alt.Shape("source:N").title("null").scale(NULL_SOURCES),
+            tooltip=tooltip("source", "mean", "n"),
         )
         .transform_filter(~model)
     )
-    chart = _facets(
-        alt.layer(nulls, points), data, "Concentration of CE magnitude", n_of(data, study), [measure]
-    )
+    layers = alt.layer(nulls, points).resolve_scale(shape="independent")
+    chart = _facets(layers, data, "Concentration of CE magnitude", n_of(data, study), [measure])
     return Figure(chart, data, study)
 
 
@@ -214,15 +214,20 @@ def _facets(
     choices: Sequence[tuple[Any, Any]] = (),
 ) -> Any:
     chart = chart.properties(width=WIDTH, height=alt.Step(ROW_HEIGHT))
-    facets = chart.facet(
-        alt.Facet("dataset:N").title(None).sort(list(data["dataset"].unique())), columns=COLUMNS
-    )
+    facets = facets_of(chart, data)
     if choices:
         facets = facets.add_params(*[param for param, _ in choices]).transform_filter(
             *[c for _, c in choices]
         )
     facets = facets.resolve_axis(x="independent")
     return facets.properties(title=alt.Title(title, subtitle=f"mean and 95 % interval; {n}"))
+
+
+def facets_of(chart: Any, data: pd.DataFrame) -> Any:
+    """Repeat a chart for each data set, in the order in which they come."""
+    return chart.facet(
+        alt.Facet("dataset:N").title(None).sort(list(data["dataset"].unique())), columns=COLUMNS
+    )
 
 
 def choice(field: str, options: Sequence[str], label: str) -> tuple[Any, Any]:

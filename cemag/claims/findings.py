@@ -17,12 +17,14 @@ from cemag.claims.tables import (
     STRICT_RULE,
     TITLES,
     concentration_by_class,
+    cutoffs_by_class,
     performance_by_class,
     relations_by_class,
     required_by_class,
     unaugmented,
     under_rule,
 )
+from cemag.errors import CemagError
 from cemag.runs import PAPER_IMAGE_AUGMENTERS, Study
 from cemag.runs.selection import PAPER_AUGMENTERS
 
@@ -81,6 +83,21 @@ class Finding:
             return "does not hold" if self.fails > self.undecided else "undecided"
         return "holds in part"
 
+    def parts(self) -> dict[str, str]:
+        """In how many cases it holds for each augmenter, or for the majority and the minority.
+
+        Examples
+        --------
+        >>> cases = pd.DataFrame({"class": ["majority", "minority"], "decision": ["holds", "fails"]})
+        >>> Finding("C1", "few are enough", 1, 1, 0, 3.0, 9.0, "%", cases).parts()
+        {'majority': '1 of 1', 'minority': '0 of 1'}
+        """
+        if self.cases is None or self.cases.empty:
+            return {}
+        by = "augmenter" if "augmenter" in self.cases else "class"
+        held = (self.cases["decision"] == "holds").groupby(self.cases[by], sort=False)
+        return {str(name): f"{int(part.sum())} of {len(part)}" for name, part in held}
+
     def __str__(self) -> str:
         counts = f"holds in {self.holds}, fails in {self.fails}, undecided in {self.undecided} of {self.n}"
         means = f"means {self.low:.3g} to {self.high:.3g} {self.unit}".rstrip()
@@ -98,6 +115,11 @@ def _top_share(study: Study, rule: Rule) -> pd.DataFrame:
     shares = unaugmented(concentration_by_class(study))
     shares = shares[(shares["source"] == "model") & (shares["quantity"] == "share of the top 10 %")]
     return shares.assign(value=100 * shares["value"])
+
+
+def _at_share(study: Study, quantity: str, share: float, factor: float = 1) -> pd.DataFrame:
+    table = unaugmented(cutoffs_by_class(study, quantity, share))
+    return table.assign(value=factor * table["value"])
 
 
 def _correlation(study: Study, kind: str) -> pd.DataFrame:
@@ -122,11 +144,15 @@ def _required_change(study: Study, rule: Rule) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Measured:
-    """A quantity of `Claim`: its rows, a row a repetition and case, its unit, and how to ask for it."""
+    """A quantity of `Claim`: its rows, a row a repetition and case, its unit, and how to ask for it.
+
+    `at_share` has the rows with another share of the features than 10 % as the top, where that matters.
+    """
 
     rows: Callable[[Study, Rule], pd.DataFrame]
     unit: str
     question: str
+    at_share: Callable[[Study, float], pd.DataFrame] | None = None
 
 
 QUANTITIES: Mapping[str, Measured] = {
@@ -140,7 +166,12 @@ QUANTITIES: Mapping[str, Measured] = {
         "%",
         "a common subset of at most {} % of the CEs keeps 95 % of a class",
     ),
-    "top_share": Measured(_top_share, "%", "the top 10 % of the CEs carry more than {} % of the magnitude"),
+    "top_share": Measured(
+        _top_share,
+        "%",
+        "the top 10 % of the CEs carry more than {} % of the magnitude",
+        lambda study, share: _at_share(study, "top_share", share, 100),
+    ),
     "recall_change": Measured(_recall_change, "points", "augmentation raises minority recall"),
     "required_change": Measured(
         _required_change, "points", "augmentation raises the CEs required by at most {} points"
@@ -149,6 +180,7 @@ QUANTITIES: Mapping[str, Measured] = {
         lambda study, _: _correlation(study, "top_frequency"),
         "",
         "magnitude rises with frequency (circular; Spearman above {})",
+        lambda study, share: _at_share(study, "top_frequency", share),
     ),
     "activity_correlation": Measured(
         lambda study, _: _correlation(study, "activation_frequency"),
@@ -158,14 +190,28 @@ QUANTITIES: Mapping[str, Measured] = {
 }
 
 
-def repetitions(claim: Claim, study: Study, rule: Rule = STRICT_RULE) -> pd.DataFrame:
+def repetitions(
+    claim: Claim, study: Study, rule: Rule = STRICT_RULE, share: float | None = None
+) -> pd.DataFrame:
     """A row a repetition and case of what a claim is about, in the column ``value``."""
-    rows = QUANTITIES[claim.quantity].rows(study, rule)
+    measured = QUANTITIES[claim.quantity]
+    if share is None:
+        rows = measured.rows(study, rule)
+    elif measured.at_share is None:
+        raise CemagError(f"share is {share}: {claim.id} does not speak of a top share of the features")
+    else:
+        rows = measured.at_share(study, share)
     return rows[rows["class"].isin(claim.roles)]
 
 
 def evaluate(
-    claim: Claim, study: Study, *, rule: Rule = STRICT_RULE, bound: float | None = None, note: str = ""
+    claim: Claim,
+    study: Study,
+    *,
+    rule: Rule = STRICT_RULE,
+    bound: float | None = None,
+    share: float | None = None,
+    note: str = "",
 ) -> Finding:
     """Answer one claim from the runs of one family of models.
 
@@ -183,13 +229,16 @@ def evaluate(
         Counting rule, for claims that count CEs; the rule that asks most when not given.
     bound : float, optional
         In place of the claim's own.
+    share : float, optional
+        Share of the features that counts as the top, of those in the table ``cutoff``; 10 % when not
+        given.
     note : str, optional
         What to add to the question.
     """
     value = claim.value if bound is None else bound
     measured = QUANTITIES[claim.quantity]
     by = ["dataset", "class", "augmenter"] if claim.compares else ["dataset", "class"]
-    cases = over_repeats(repetitions(claim, study, rule), "value", by)
+    cases = over_repeats(repetitions(claim, study, rule, share), "value", by)
     cases = decide_cases(cases.dropna(subset=["mean", "se"]), value, claim.direction)
     holds, fails, undecided = (int((cases["decision"] == d).sum()) for d in ("holds", "fails", "undecided"))
     low, high = (cases["mean"].min(), cases["mean"].max()) if len(cases) else (np.nan, np.nan)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from cemag.claims.findings import Finding
+from cemag.claims.nulls import circularity
 from cemag.claims.tables import concentration_by_class, required_by_class, unaugmented
 from cemag.runs import Study
 
@@ -19,7 +20,7 @@ def glued(study: Study, findings: Mapping[str, Finding]) -> dict[str, str]:
     Names are the findings' own (``C1`` ...), and: ``runs``, ``datasets``, ``origin``; ``rule-low``,
     ``rule-high`` and ``rule-least`` (range over the rules of the mean share of CEs that a minority
     instance requires, and the rule that asks least); ``top-share``, ``null-share``,
-    ``permuted-share``; ``n-none``, ``n-ros``, ``n-ros-distinct`` (CEs a run).
+    ``permuted-share``; ``n-none``, ``n-ros``, ``n-ros-distinct`` (CEs a run); those of `circularity`.
     """
     runs = study.runs
     origin = runs["origin"].value_counts()
@@ -29,7 +30,7 @@ def glued(study: Study, findings: Mapping[str, Finding]) -> dict[str, str]:
         "origin": ", ".join(f"{count} from {name}" for name, count in origin.items()),
     }
     texts |= {name: str(finding) for name, finding in findings.items()}
-    return texts | _rules(study) | _shares(study) | _counts(runs)
+    return texts | _rules(study) | _shares(study) | _counts(runs) | circularity(study)
 
 
 def _rules(study: Study) -> dict[str, str]:
@@ -48,7 +49,7 @@ def _rules(study: Study) -> dict[str, str]:
 
 def _shares(study: Study) -> dict[str, str]:
     table = unaugmented(concentration_by_class(study)).query("quantity == 'share of the top 10 %'")
-    names = {"model": "top-share", "half-normal noise": "null-share", "permuted weights": "permuted-share"}
+    names = {"model": "top-share", "half-normal noise": "null-share", "weights permuted": "permuted-share"}
     texts = {}
     for source, name in names.items():
         means = 100 * table[table["source"] == source].groupby(["dataset", "class"])["value"].mean().dropna()

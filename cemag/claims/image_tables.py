@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from cemag.claims.tables import RELATION_NAMES, STRICT_RULE, TITLES, class_roles
+from cemag.claims.nulls import NULLS, required_and_nulls
+from cemag.claims.tables import STRICT_RULE, TITLES, class_roles
 from cemag.runs import SCALES, Study, image_specs, scale_of
 from cemag.runs.image_spec import ImageRunSpec
 
 __all__ = [
-    "NULLS",
     "SCORES",
     "class_profiles",
     "coverage",
@@ -20,8 +20,6 @@ __all__ = [
     "learning_curves",
     "pictures",
     "recall_by_size",
-    "relations_and_nulls",
-    "required_and_nulls",
     "required_by_size",
     "scores_by_run",
     "settings",
@@ -32,11 +30,6 @@ SCORES = {
     "g_mean": "G-mean",
     "macro_f1": "macro F1",
     "accuracy": "accuracy",
-}
-NULLS = {
-    "model": "trained network",
-    "initialisation": "before training",
-    "permuted_weights": "weights of the head shuffled",
 }
 
 
@@ -131,26 +124,6 @@ def learning_curves(study: Study) -> pd.DataFrame:
     return _titled(table[~table["augmenter"].isin(["dsm", "eos", "eos_published_code"])])
 
 
-def required_and_nulls(study: Study) -> pd.DataFrame:
-    """CEs required under every rule by a network and its nulls, in per cent of all CEs; no augmentation."""
-    table = study.table("null_required").query("augmenter == 'none'")
-    bias = np.where(table["bias"], "with bias", "without bias")
-    rule: pd.Series = table["ranking"] + ", " + table["sufficiency"] + ", " + table["stability"] + ", " + bias
-    return table.assign(
-        rule=rule, source=table["source"].map(NULLS), value=100 * table["mean"] / table["n_ces"]
-    )
-
-
-def relations_and_nulls(study: Study) -> pd.DataFrame:
-    """Spearman correlation of frequency and magnitude beside the nulls, without augmentation."""
-    trained = study.table("relation").assign(source="model")
-    both: pd.DataFrame = pd.concat([trained, study.table("null_relation")])
-    both = both[(both["augmenter"] == "none") & (both["statistic"] == "spearman")]
-    by = ["key", "dataset", "design", "split", "seed", "relation", "source"]
-    means = both.groupby(by, sort=False)["estimate"].mean().reset_index()
-    return means.assign(relation=means["relation"].map(RELATION_NAMES), source=means["source"].map(NULLS))
-
-
 def class_profiles(
     study: Study, augmenters: Sequence[str] = ("none", "ros", "eos"), seed: int | None = None
 ) -> pd.DataFrame:
@@ -183,8 +156,7 @@ def image_glued(study: Study) -> dict[str, str]:
 
     ``init-low``, ``init-high`` and ``model-low``, ``model-high``: range over the rules of the mean
     share of CEs required, before and after training; ``init-share``: share of the top 10 % before
-    training; ``circular-init``, ``circular-permuted``, ``circular-model``: Spearman correlation with
-    the circular frequency, mean over data sets; ``active-share``: how often a feature is active.
+    training; ``active-share``: how often a feature is active.
     """
     texts: dict[str, str] = {}
     nulls = required_and_nulls(study).groupby(["source", "rule"])["value"].mean()
@@ -195,11 +167,6 @@ def image_glued(study: Study) -> dict[str, str]:
         "augmenter == 'none' and quantity == 'top_share' and source == 'initialisation'"
     )
     texts["init-share"] = _percent(100 * shares.groupby("dataset")["mean"].mean().mean())
-    relations = relations_and_nulls(study)
-    circular = relations[relations["relation"] == RELATION_NAMES["top_frequency"]]
-    means = circular.groupby("source")["estimate"].mean()
-    for source, name in (("initialisation", "init"), ("permuted_weights", "permuted"), ("model", "model")):
-        texts[f"circular-{name}"] = f"{means.get(NULLS[source], np.nan):.2f}"
     active = study.table("features").query("augmenter == 'none'").groupby("dataset")["activation_frequency"]
     low, high = 100 * active.mean().min(), 100 * active.mean().max()
     return texts | {"active-share": f"{low:.3g} to {high:.3g} %"}

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from cemag.claims.claim import CLAIMS, FAMILIES, MARGINS, Claim, Verdict
-from cemag.claims.findings import Finding, evaluate, repetitions
+from cemag.claims.findings import QUANTITIES, Finding, evaluate, repetitions
 from cemag.claims.inference import hierarchical_interval, runs_needed
 from cemag.claims.tables import STRICT_RULE
 from cemag.errors import StoreError
+from cemag.metrics import OTHER_SHARES
 from cemag.runs import ImageRunSpec, Study, published_store, scale_of
 
 __all__ = [
@@ -131,7 +132,7 @@ def _needed(finding: Finding, claim: Claim) -> float:
 
 
 def _sensitivity(claim: Claim, study: Study) -> dict[str, Verdict]:
-    """Verdict by every rule with the claim's own bound, and by every other bound with its own rule."""
+    """Verdict by every rule with the claim's own bound, by every other cut-off, and by every other bound."""
     found: dict[str, Verdict] = {}
     if claim.counts_ces:
         known = set(study.table("required")["sufficiency"])
@@ -141,6 +142,9 @@ def _sensitivity(claim: Claim, study: Study) -> dict[str, Verdict]:
                 found[", ".join(choice)] = evaluate(claim, study, rule=rule).verdict
     else:
         found["as stated"] = evaluate(claim, study).verdict
+    if QUANTITIES[claim.quantity].at_share is not None:
+        for share in OTHER_SHARES:
+            found[f"top: {share:.0%} in place of 10%"] = evaluate(claim, study, share=share).verdict
     if isinstance(claim.bound, str):
         for bound in OTHER_BOUNDS[claim.bound]:
             label = f"{claim.bound}: {bound:g} in place of {MARGINS[claim.bound]:g}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
+import numpy as np
 import pandas as pd
 
 from cemag.claims.statistics import paired_over_repeats
@@ -22,6 +23,7 @@ __all__ = [
     "augmentation_effects",
     "class_roles",
     "concentration_by_class",
+    "cutoffs_by_class",
     "performance_by_class",
     "relations_by_class",
     "required_by_class",
@@ -56,7 +58,7 @@ STRICT_RULE = {
     "bias": "with bias",
 }
 MILD_RULE = {**STRICT_RULE, "ranking": "signed", "stability": "first"}
-SOURCES = {"model": "model", "half_normal": "half-normal noise", "permuted_weights": "permuted weights"}
+SOURCES = {"model": "model", "half_normal": "half-normal noise", "permuted_weights": "weights permuted"}
 assert set(RELATION_NAMES) == set(RELATIONS)
 
 
@@ -88,6 +90,8 @@ def _table(study: Study, name: str) -> pd.DataFrame:
 @lru_cache(maxsize=32)
 def _by_role(study: Study, name: str, value: str, within: tuple[str, ...] = ()) -> pd.DataFrame:
     """Mean of a column over the classes of each role, per run; classes without a value are left out."""
+    if name not in {table for record in study.records for table in record.tables}:
+        return pd.DataFrame(columns=[*RUN, "class", *within, value])
     table = _table(study, name).merge(class_roles(study), on=["key", "class"])
     table = table[table["role"] != "between"].drop(columns="class").rename(columns={"role": "class"})
     by = [*RUN, "class", *within]
@@ -106,6 +110,12 @@ def required_by_class(study: Study, quantity: str) -> pd.DataFrame:
     share = table.assign(unit="% of all CEs", value=100 * table[quantity] / table["n_ces"])
     count = table.assign(unit="number of CEs", value=table[quantity])
     return pd.concat([share, count], ignore_index=True)
+
+
+def cutoffs_by_class(study: Study, quantity: str, share: float) -> pd.DataFrame:
+    """A quantity of the table ``cutoff`` per run and role, with one share of the features as the top."""
+    table = _by_role(study, "cutoff", "value", ("quantity", "share"))
+    return table[(table["quantity"] == quantity) & np.isclose(table["share"].astype(float), share)]
 
 
 def concentration_by_class(study: Study) -> pd.DataFrame:

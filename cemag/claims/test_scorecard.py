@@ -12,9 +12,9 @@ import pytest
 
 from cemag import metrics
 from cemag.claims import CLAIMS, FAMILIES, MARGINS, changed_verdicts, get_claim, judge, markdown, scorecard
-from cemag.claims.findings import QUANTITIES
+from cemag.claims.findings import QUANTITIES, evaluate
 from cemag.claims.scorecard import OTHER_BOUNDS, published_verdicts, verdicts_of
-from cemag.errors import StoreError, UnknownNameError
+from cemag.errors import CemagError, StoreError, UnknownNameError
 from cemag.metrics import Rule
 from cemag.runs import RunStore, Study, grid_specs, published_store, published_studies
 
@@ -42,7 +42,7 @@ def test_claims_are_whole_and_speak_of_what_is_measured():
         assert claim.unstated
         assert f"**{claim.id[:2]}.**" in introduction
     assert {c.bound for c in CLAIMS.values() if isinstance(c.bound, str)} == set(MARGINS) == set(OTHER_BOUNDS)
-    with pytest.raises(UnknownNameError, match="did you mean 'C4a'"):
+    with pytest.raises(UnknownNameError, match="did you mean 'C4"):
         get_claim("C4")
 
 
@@ -58,6 +58,26 @@ def test_rules_of_the_sensitivity_are_those_that_the_metrics_know(rows):
             assert len(choices) + 1 == len(names)
             assert set(choices) <= known
             assert bias in ("with bias", "without bias")
+
+
+def test_claims_about_a_top_share_are_judged_at_other_cut_offs_too(rows):
+    for row in rows:
+        tops = [label for label in row.sensitivity if label.startswith("top: ")]
+        asked = row.claim.id in ("C3", "C5a")
+        assert tops == (["top: 5% in place of 10%", "top: 20% in place of 10%"] if asked else [])
+        if asked:
+            wider = evaluate(row.claim, row.study, share=0.20)
+            assert wider.n == row.finding.n
+            assert wider.high > row.finding.high
+        else:
+            with pytest.raises(CemagError, match="does not speak of a top share"):
+                evaluate(row.claim, row.study, share=0.20)
+
+
+def test_the_parts_of_a_finding_add_up_to_it(rows):
+    for row in rows:
+        counts = [tuple(map(int, text.split(" of "))) for text in row.finding.parts().values()]
+        assert tuple(map(sum, zip(*counts, strict=True))) == (row.finding.holds, row.finding.n)
 
 
 def test_every_claim_has_a_row_for_every_family_with_records_behind_it(rows):

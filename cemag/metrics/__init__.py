@@ -11,8 +11,9 @@ from cemag.metrics.concentration import (
     n_top,
     permuted_weights_null,
 )
+from cemag.metrics.cutoffs import OTHER_SHARES, cutoffs
 from cemag.metrics.frequency import Frequency, frequency
-from cemag.metrics.measure import RELATIONS, TrainingView, measure, sample_per_class
+from cemag.metrics.measure import RELATIONS, TrainingView, measure, relations, sample_per_class
 from cemag.metrics.nulls import concentration_against, permuted_weights, required_against
 from cemag.metrics.performance import per_class_scores, scores
 from cemag.metrics.relation import Relation, relation
@@ -20,6 +21,7 @@ from cemag.metrics.required import Required, ces_required, common_subset, requir
 from cemag.metrics.rules import RANKINGS, STABILITIES, SUFFICIENCIES, Rule, rules_for
 
 __all__ = [
+    "OTHER_SHARES",
     "RANKINGS",
     "RELATIONS",
     "STABILITIES",
@@ -34,6 +36,7 @@ __all__ = [
     "common_subset",
     "concentration",
     "concentration_against",
+    "cutoffs",
     "frequency",
     "half_normal_null",
     "measure",
@@ -42,6 +45,7 @@ __all__ = [
     "permuted_weights",
     "permuted_weights_null",
     "relation",
+    "relations",
     "required",
     "required_against",
     "rules_for",

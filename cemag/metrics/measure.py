@@ -25,7 +25,7 @@ from cemag.metrics.relation import relation
 from cemag.metrics.required import common_subset, required
 from cemag.metrics.rules import Rule, rules_for
 
-__all__ = ["RELATIONS", "TrainingView", "measure", "sample_per_class"]
+__all__ = ["RELATIONS", "TrainingView", "measure", "relations", "sample_per_class"]
 
 MAX_FEATURE_ROWS = 256
 RESAMPLED_PAIRS = 400_000  # a correlation over thousands of support vectors needs fewer resamples
@@ -123,6 +123,21 @@ def measure(
         "relation": _relation_table(features, random_state),
         "features": _thinned(features),
     }
+
+
+def relations(
+    ce: ClassificationEmbeddings, y: ArrayLike, train: TrainingView, *, random_state: int = 0
+) -> pa.Table:
+    """Only the table ``relation`` of `measure`: how magnitude goes with frequency in each class.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> ce = ClassificationEmbeddings(rng.random((50, 8)), rng.normal(size=(3, 8)))
+    >>> relations(ce, ce.predictions, TrainingView(ce, ce.predictions)).num_rows  # class, kind, statistic
+    18
+    """
+    return _relation_table(_features_table(ce, ce.label_indices(y), train), random_state)
 
 
 def sample_per_class(

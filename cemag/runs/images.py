@@ -19,18 +19,11 @@ import cemag
 from cemag.datasets import ImageDataset, load_images, subsample_images
 from cemag.embeddings import ClassificationEmbeddings
 from cemag.errors import CemagError
-from cemag.metrics import (
-    Rule,
-    TrainingView,
-    concentration_against,
-    measure,
-    permuted_weights,
-    required_against,
-    sample_per_class,
-)
+from cemag.metrics import TrainingView, cutoffs, measure, sample_per_class
 from cemag.models.heads import embed_images
 from cemag.runs.image_spec import ImageRunSpec
 from cemag.runs.networks import FittedNetwork, TrainingSet, fit_network, initial_network, one_thread
+from cemag.runs.nulls import Judged, null_tables, shuffled
 from cemag.runs.record import Provenance, RunRecord, package_versions, source_digest
 from cemag.runs.tabular import INSTANCES_PER_CLASS
 from cemag.training import Progress
@@ -45,9 +38,9 @@ def run_images(
 
     Frequency is measured on training images as they are, neither cropped nor made up. Beside what
     `cemag.metrics.measure` gives, the record has tables ``classes`` (images given and made, the head's
-    bias), ``head`` (class x feature: weight) and ``history`` (epoch); without augmentation
-    ``null_required``, ``null_concentration`` and ``null_relation`` (the network, itself at
-    initialisation, and its head with shuffled weights); for DeepSMOTE ``gallery``.
+    bias), ``head`` (class x feature: weight) and ``history`` (epoch); without augmentation ``cutoff``
+    and `null_tables` (the network, its head with permuted weights, itself at initialisation, and
+    trained on shuffled labels); for DeepSMOTE ``gallery``.
 
     Parameters
     ----------
@@ -73,7 +66,7 @@ def run_images(
     with one_thread(device), threadpool_limits(1):  # a grid runs a cell on every core
         fitted = fit_network(spec, data, device=device, progress=progress)
         clock = time.perf_counter()
-        tables = _tables(spec, whole, data, fitted)
+        tables = _tables(spec, whole, data, fitted, device)
         metric_seconds = time.perf_counter() - clock
     n_ces = pc.max(tables["head"]["feature"]).as_py() + 1
     provenance = Provenance(
@@ -112,7 +105,7 @@ def _training_set(spec: ImageRunSpec, whole: ImageDataset) -> TrainingSet:
 
 
 def _tables(
-    spec: ImageRunSpec, whole: ImageDataset, data: TrainingSet, fitted: FittedNetwork
+    spec: ImageRunSpec, whole: ImageDataset, data: TrainingSet, fitted: FittedNetwork, device: str
 ) -> dict[str, pa.Table]:
     """Everything that is measured on a network."""
     test, seen = _judged(spec, whole, data)
@@ -127,7 +120,9 @@ def _tables(
     )
     tables |= _about_network(data, fitted, ce.ce)
     if spec.augmenter == "none":
-        tables |= _nulls(spec, data, whole, fitted, ce.ce.take(test), view)
+        judged = Judged(ce.ce.take(test), ce.y[test], view)
+        tables |= _nulls(spec, data, whole, fitted, judged, device)
+        tables["cutoff"] = cutoffs(judged.ce, judged.y, train=view)
     if fitted.gallery is not None:
         tables["gallery"] = fitted.gallery
     return tables
@@ -156,29 +151,24 @@ def _nulls(
     data: TrainingSet,
     whole: ImageDataset,
     fitted: FittedNetwork,
-    ce: ClassificationEmbeddings,
-    view: TrainingView,
+    model: Judged,
+    device: str,
 ) -> dict[str, pa.Table]:
-    """The network beside itself before training, and beside its head with shuffled weights."""
+    """The network beside itself before training, and beside one that was trained on shuffled labels."""
     test, seen = _judged(spec, whole, data)
-    start, seed = initial_network(spec, data), spec.subset_seed
-    untrained = _embedded(start, fitted, whole.X_test[test], whole.y_test[test], data)
-    untrained_view = _embedded(start, fitted, data.X[seen], data.y[seen], data)
-    shuffled = permuted_weights(ce, random_state=seed)
-    shuffled_view = replace(view, ce=permuted_weights(view.ce, random_state=seed))  # in the same way
-    sources = {"model": ce, "initialisation": untrained.ce, "permuted_weights": shuffled}
-    views = {"initialisation": untrained_view, "permuted_weights": shuffled_view}
-    relations = []
-    for source, train in views.items():
-        found = measure(sources[source], untrained.y, train=train, rules=[Rule()], random_state=seed)[
-            "relation"
-        ]
-        relations.append(found.append_column("source", pa.array([source] * len(found))))
-    return {
-        "null_required": required_against(sources),
-        "null_concentration": concentration_against(sources),
-        "null_relation": pa.concat_tables(relations),
+    X, y = whole.X_test[test], whole.y_test[test]
+
+    def judged(network: nn.Module, given: TrainingSet) -> Judged:
+        tested = _embedded(network, fitted, X, y, data)
+        return Judged(tested.ce, tested.y, _embedded(network, fitted, given.X[seen], given.y[seen], data))
+
+    mixed_up = replace(data, y=shuffled(data.y, spec.seed), fingerprint=f"{data.fingerprint} shuffled labels")
+    misled = fit_network(spec, mixed_up, device=device)
+    nulls = {
+        "initialisation": judged(initial_network(spec, data), data),
+        "shuffled_labels": judged(misled.model, mixed_up),
     }
+    return null_tables(model, nulls, random_state=spec.subset_seed)
 
 
 def _about_network(

@@ -23,7 +23,7 @@ import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from cemag.errors import CemagError
+from cemag.errors import CemagError, DataError
 from cemag.models.deepsmote import train_deepsmote
 from cemag.models.heads import capture, replace_head
 from cemag.models.images import Normalisation
@@ -142,7 +142,7 @@ def _fit_in_embedding(
         sampler = EOS(n_neighbors=spec.eos_neighbors, variant=how.variant, random_state=spec.seed)
     _check_neighbours(spec, data, spec.k_neighbors if how.name == "dsm" else 0)
     if how.name != "dsm" and len(data.y) <= spec.eos_neighbors:
-        raise CemagError(
+        raise DataError(
             f"{spec.dataset}: {spec.augmenter} looks at eos_neighbors = {spec.eos_neighbors} other images of "
             f"each, and there are {len(data.y)} in all"
         )

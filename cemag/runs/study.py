@@ -133,6 +133,7 @@ def open_study(
 
     Examples
     --------
+    >>> from cemag.runs import RunSpec
     >>> study = open_study([RunSpec(dataset="breast_cancer")], store=RunStore("none"), compute=False)
     >>> len(study), study.not_run[0].dataset
     (0, 'breast_cancer')

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import platform
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 import cemag
 from cemag.datasets import Split, load_tabular, make_imbalanced, stratified_split
 from cemag.errors import CemagError
-from cemag.metrics import TrainingView, measure, sample_per_class
+from cemag.metrics import TrainingView, cutoffs, measure, sample_per_class
 from cemag.models import embed, fit_model, n_distinct
+from cemag.runs.nulls import Judged, null_tables, shuffled
 from cemag.runs.record import Provenance, RunRecord, package_versions, source_digest
 from cemag.runs.spec import RunSpec
 from cemag.samplers import augment
@@ -76,6 +79,8 @@ def run_tabular(spec: RunSpec) -> RunRecord:
             max_per_class=INSTANCES_PER_CLASS,
             random_state=spec.data_seed,
         )
+        if spec.augmenter == "none":
+            tables |= _nulls(spec, fitted, split)
         metric_seconds = time.perf_counter() - clock
     provenance = Provenance(
         cemag=cemag.__version__,
@@ -105,6 +110,21 @@ def _split(spec: RunSpec, X: NDArray[np.float64], y: NDArray[Any]) -> Split:
         return stratified_split(X, y, split=spec.split, n_splits=spec.n_splits, random_state=spec.data_seed)
     except CemagError as error:
         raise type(error)(f"{spec.dataset}: {error}") from None
+
+
+def _nulls(spec: RunSpec, fitted: Any, split: Split) -> dict[str, pa.Table]:
+    """The model beside one of the same kind that was fitted to shuffled labels; other cut-offs of the top."""
+    rows = sample_per_class(split.y_test, INSTANCES_PER_CLASS, random_state=spec.data_seed)
+
+    def judged(model: Any, given: Split) -> Judged:
+        ce = embed(model, split.X_test[rows])
+        return Judged(ce, split.y_test[rows], _training_view(spec, model, given))
+
+    mixed_up = replace(split, y_train=shuffled(split.y_train, spec.seed))
+    misled = fit_model(spec.model, mixed_up.X_train, mixed_up.y_train, None, random_state=spec.seed)
+    own = judged(fitted, split)
+    tables = null_tables(own, {"shuffled_labels": judged(misled, mixed_up)}, random_state=spec.data_seed)
+    return tables | {"cutoff": cutoffs(own.ce, own.y, train=own.train)}
 
 
 def _training_view(spec: RunSpec, fitted: Any, split: Split) -> TrainingView:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from cemag.datasets import load_images, subsample_images
 from cemag.errors import CemagError, DataError, UnknownNameError
 from cemag.models.resnet import RESNETS, resnet
-from cemag.runs import NETWORKS, ImageRunSpec, RunStore, image_specs, run, run_grid
+from cemag.runs import NETWORKS, ImageRunSpec, RunStore, image_specs, networks, run, run_grid
 from cemag.runs.gallery import gallery
 from cemag.runs.networks import TrainingSet, fit_network
 from cemag.samplers import IMAGE_AUGMENTERS
@@ -41,7 +41,11 @@ TABLES = {
     "performance", "per_class", "required", "concentration", "relation", "features", "classes", "head",
     "history",
 }  # fmt: skip
-MORE_TABLES = {"none": {"null_required", "null_concentration", "null_relation"}, "deepsmote": {"gallery"}}
+NULLS = ("permuted_weights", "initialisation", "shuffled_labels")
+MORE_TABLES = {
+    "none": {"null_required", "null_concentration", "null_relation", "cutoff"},
+    "deepsmote": {"gallery"},
+}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -231,7 +235,8 @@ def test_the_same_specification_has_the_same_digest_with_and_without_its_checkpo
     assert first.digest == again.digest == record_of(augmenter).digest
     if augmenter == "dsm":  # it leaves the plain network behind for others
         assert run(SPEC, device="cpu", progress=no_training).digest == record_of("none").digest
-    assert len(list(fresh.glob("*.pt"))) == 1
+    # a run without augmentation has its null of shuffled labels beside it
+    assert len(list(fresh.glob("*.pt"))) == (2 if augmenter in ("none", "dsm") else 1)
 
 
 def test_the_number_of_threads_changes_no_digest_and_is_left_as_it_was(fresh):
@@ -405,10 +410,10 @@ def test_the_null_at_initialisation_is_the_network_that_no_training_touched():
 def test_nulls_are_of_the_network_without_augmentation_and_of_all_that_is_judged():
     for name in ("null_required", "null_concentration"):
         table = frame("none", name)
-        assert list(dict.fromkeys(table["source"])) == ["model", "initialisation", "permuted_weights"]
+        assert list(dict.fromkeys(table["source"])) == ["model", *NULLS]
         assert (table["n"] == len(digits().y_test)).all()
     required = frame("none", "null_required").groupby("source")["mean"]
-    assert required.count().tolist() == [16, 16, 16]
+    assert required.count().tolist() == [16] * 4
     assert (required.max() <= 64).all()
 
 
@@ -417,7 +422,24 @@ def test_relations_of_the_nulls_have_the_rows_of_those_of_the_network():
     own, nulls = frame("none", "relation"), frame("none", "null_relation")
     for _, table in nulls.groupby("source"):
         assert table[keys].values.tolist() == own[keys].values.tolist()
-    assert set(nulls["source"]) == {"initialisation", "permuted_weights"}
+    assert list(dict.fromkeys(nulls["source"])) == list(NULLS)
+
+
+def test_the_null_of_shuffled_labels_was_trained_on_as_many_labels_in_another_order(fresh, monkeypatch):
+    trained_on = []
+    plain = networks._fit_plain
+
+    def kept(spec, data, device, progress):
+        trained_on.append(data)
+        return plain(spec, data, device, progress)
+
+    monkeypatch.setattr(networks, "_fit_plain", kept)
+    run(FEW, device="cpu")
+    real, misled = trained_on
+    assert np.bincount(real.y).tolist() == np.bincount(misled.y).tolist()
+    assert (real.y != misled.y).any()
+    np.testing.assert_array_equal(real.X, misled.X)
+    assert len(list(fresh.glob("*.pt"))) == 2
 
 
 # ---------------------------------------------------------------------- bad input
@@ -448,8 +470,8 @@ def test_a_recipe_for_colours_is_refused_for_grey_images(fresh):
 
 def test_more_neighbours_of_eos_than_there_are_images_are_refused():
     message = refused(SPEC.with_(augmenter="eos", eos_neighbors=10_000), DataError)
-    assert "10000 neighbours" in message
-    assert f"{sum(COUNTS)} points" in message
+    assert "eos_neighbors = 10000" in message
+    assert f"there are {sum(COUNTS)} in all" in message
 
 
 def test_a_loss_that_is_not_finite_is_refused_and_leaves_no_checkpoint(fresh):
@@ -473,7 +495,7 @@ def test_a_gpu_that_is_absent_is_named_before_any_training(fresh, tmp_path, monk
 
 def test_a_damaged_checkpoint_is_named_left_alone_and_may_be_deleted(fresh):
     few_of("none")
-    run(FEW, device="cpu")
+    run(FEW.with_(augmenter="dsm"), device="cpu")
     (path,) = fresh.glob("*.pt")
     whole = path.read_bytes()
     for damaged in (whole[:-1000], b"", b"not a checkpoint", whole[:5000] + b"\0" * 5000 + whole[10_000:]):

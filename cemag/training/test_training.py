@@ -182,9 +182,9 @@ def test_what_does_not_fit_is_refused_before_work(digits):
     refused("unknown sampling 'balanced'", sampling="balanced", kind=UnknownNameError)
     refused("unknown mixing 'mixup'", mixing="mixup", kind=UnknownNameError)
     refused("sampling 'instance' does not go with it", sampling="instance", mixing="remix")
-    refused("images_per_epoch is 0: it must be from 1 to 20", images_per_epoch=0)
-    refused("images_per_epoch is 21: it must be from 1 to 20", images_per_epoch=21)
-    refused("images_per_epoch is -1: it must be from 1 to 20", images_per_epoch=-1)
+    refused("images_per_epoch is 0: it must be a whole number from 1 to 20", images_per_epoch=0)
+    refused("images_per_epoch is 21: it must be a whole number from 1 to 20", images_per_epoch=21)
+    refused("images_per_epoch is -1: it must be a whole number from 1 to 20", images_per_epoch=-1)
     refused("class 9 has no image", y=y.clip(max=8), sampling="class_balanced", kind=DataError)
     assert same(weights(model), before)
 
