@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cemag.auditing import Audit, audit, compare
     from cemag.embeddings import ClassificationEmbeddings, KernelFeatures
     from cemag.errors import CemagError
     from cemag.metrics import measure
@@ -25,24 +26,30 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Audit": "cemag.auditing",
     "CemagError": "cemag.errors",
     "ClassificationEmbeddings": "cemag.embeddings",
     "KernelFeatures": "cemag.embeddings",
     "RunRecord": "cemag.runs",
     "RunSpec": "cemag.runs",
     "RunStore": "cemag.runs",
+    "audit": "cemag.auditing",
+    "compare": "cemag.auditing",
     "measure": "cemag.metrics",
     "run": "cemag.runs",
     "run_grid": "cemag.runs",
 }
 
 __all__ = [
+    "Audit",
     "CemagError",
     "ClassificationEmbeddings",
     "KernelFeatures",
     "RunRecord",
     "RunSpec",
     "RunStore",
+    "audit",
+    "compare",
     "measure",
     "run",
     "run_grid",

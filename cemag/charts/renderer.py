@@ -16,7 +16,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 import altair as alt
 
-__all__ = ["BOOK_VARIABLE", "enable_renderer"]
+__all__ = ["BOOK_VARIABLE", "enable_renderer", "vega_bundle"]
 
 BOOK_VARIABLE = "CEMAG_BOOK"
 RENDERER = "cemag_book"
@@ -41,6 +41,15 @@ TEMPLATE = """\
   else draw();
 }})();
 </script>"""
+
+
+def vega_bundle() -> str:
+    """Return the script that defines ``window.vegaEmbed``; wrapped, since one of its globals is Sphinx's."""
+    import vl_convert
+
+    version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+    bundle = vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]
+    return "(function(){" + bundle + "})();"
 
 
 def _to_html(spec: dict[str, Any], **_: Any) -> dict[str, str]:

@@ -78,10 +78,10 @@ class Scorecard:
         )
         cases = f"{finding.holds} hold, {finding.fails} fail, {finding.undecided} undecided"
         parts = "; ".join(f"{name} {count}" for name, count in finding.parts().items())
-        cases += f"<br><span class='cemag-statement'>holds: {escape(parts)}</span>{needed}"
         mean = f"{row.mean:.3g} {finding.unit} ({row.low:.3g} to {row.high:.3g})" if finding.n else ""
         effect = f"<br>median effect {row.effect:.2g} sd" if row.effect == row.effect else ""
         needed = "" if row.needed != row.needed else f"<br>{_runs(row.needed)}"
+        cases += f"<br><span class='cemag-statement'>holds: {escape(parts)}</span>{needed}"
         chapter = CHAPTERS[row.family][row.claim.id]
         cells = [
             escape(FAMILIES[row.family]),

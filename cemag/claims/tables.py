@@ -91,7 +91,7 @@ def _table(study: Study, name: str) -> pd.DataFrame:
 def _by_role(study: Study, name: str, value: str, within: tuple[str, ...] = ()) -> pd.DataFrame:
     """Mean of a column over the classes of each role, per run; classes without a value are left out."""
     if name not in {table for record in study.records for table in record.tables}:
-        return pd.DataFrame(columns=[*RUN, "class", *within, value])
+        return pd.DataFrame(columns=[*RUN, "class", *within, value]).astype({value: float})
     table = _table(study, name).merge(class_roles(study), on=["key", "class"])
     table = table[table["role"] != "between"].drop(columns="class").rename(columns={"role": "class"})
     by = [*RUN, "class", *within]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cemag.cli.audit import audit, compare
 from cemag.errors import CemagError, NotebookError, SpecError, StoreError
 
 if TYPE_CHECKING:
@@ -260,6 +261,10 @@ def serve(port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this
     from cemag.publishing import html_folder, serve
 
     serve(html_folder(_root()), port)
+
+
+app.command()(audit)
+app.command()(compare)
 
 
 @app.command()

@@ -98,7 +98,10 @@ class ClassificationEmbeddings:
         fields = {"features": features, "weights": weights, "bias": bias, "classes": classes}
         for name, value in fields.items():
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "predictions", decide(self.logits()))
+        predictions = np.empty(self.n_instances, dtype=np.intp)
+        for rows in self.blocks():  # never all logits: with many classes they outgrow the features
+            predictions[rows] = decide(self._logits_of(rows))
+        object.__setattr__(self, "predictions", predictions)
 
     # ------------------------------------------------------------------ constructors
 
@@ -183,8 +186,11 @@ class ClassificationEmbeddings:
         """Sum of the CEs plus bias: (N, C), or (N, 1) for a single-sum binary model."""
         out = np.empty((self.n_instances, len(self.weights)))
         for rows in self.blocks():
-            out[rows] = self.features[rows] @ self.weights.T
-        return out + self.bias
+            out[rows] = self._logits_of(rows)
+        return out
+
+    def _logits_of(self, rows: NDArray[np.intp]) -> Array:
+        return self.features[rows] @ self.weights.T + self.bias
 
     def of_class(self, rows: slice | NDArray[np.intp], labels: int | NDArray[np.intp]) -> Array:
         """CEs of some rows towards a class each: (n, d).

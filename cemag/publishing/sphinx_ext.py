@@ -16,10 +16,10 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from cemag.charts.renderer import BOOK_VARIABLE
+from cemag.charts.renderer import BOOK_VARIABLE, vega_bundle
 from cemag.publishing.mathml import MathError, to_mathml
 
-__all__ = ["setup", "vega_bundle"]
+__all__ = ["setup"]
 
 BUNDLE = "vega-bundle.js"
 logger = logging.getLogger(__name__)
@@ -34,16 +34,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", _load_nothing_from_elsewhere)
     app.add_html_math_renderer("mathml", (_visit_math, None), (_visit_math_block, None))
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
-
-
-def vega_bundle() -> str:
-    """Return the script that defines ``window.vegaEmbed``; wrapped, since one of its globals is Sphinx's."""
-    import altair as alt
-    import vl_convert
-
-    version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
-    bundle = vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]
-    return "(function(){" + bundle + "})();"
 
 
 def _write_bundle(app: Sphinx) -> None:

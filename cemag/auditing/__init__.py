@@ -1,0 +1,65 @@
+"""Audit a model of one's own: how few features carry each of its classes, in tables, words and pictures.
+
+Reads the model, the data and the files that it is handed, and writes only to a path that it is given.
+Imports torch, scikit-learn and Altair only when what needs them is used.
+
+Examples
+--------
+>>> made = factors([[1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]], labels=[0], class_names=["cat", "dog"])
+>>> made.empty_classes
+('dog',)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from cemag.auditing.auditor import audit, audit_factors
+from cemag.auditing.comparison import Comparison, compare
+from cemag.auditing.factors import KINDS, Factors, Kind, factors
+from cemag.auditing.findings import Finding
+from cemag.auditing.from_files import checkpoint_model, load_factors
+from cemag.auditing.from_sklearn import sklearn_factors
+from cemag.auditing.result import Audit, read_audit
+
+if TYPE_CHECKING:
+    from cemag.auditing.examples import digits_example
+    from cemag.auditing.from_torch import torch_factors
+    from cemag.auditing.languages import language_identifier
+
+_WHEN_USED = {
+    "digits_example": "cemag.auditing.examples",
+    "language_identifier": "cemag.auditing.languages",
+    "torch_factors": "cemag.auditing.from_torch",
+}
+
+__all__ = [
+    "KINDS",
+    "Audit",
+    "Comparison",
+    "Factors",
+    "Finding",
+    "Kind",
+    "audit",
+    "audit_factors",
+    "checkpoint_model",
+    "compare",
+    "digits_example",
+    "factors",
+    "language_identifier",
+    "load_factors",
+    "read_audit",
+    "sklearn_factors",
+    "torch_factors",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _WHEN_USED:
+        return getattr(import_module(_WHEN_USED[name]), name)
+    raise AttributeError(f"module 'cemag.auditing' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

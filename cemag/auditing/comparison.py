@@ -1,0 +1,213 @@
+"""Two audits side by side: what an intervention changed, class by class, with intervals. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cemag.errors import CemagError, DataError
+
+if TYPE_CHECKING:
+    from cemag.auditing.result import Audit
+
+__all__ = ["Comparison", "compare"]
+
+Array = NDArray[np.float64]
+RECALL = "recall"
+MEASURES = ("required_share", "top_share", "largest_share")
+ROWS_AT_ONCE = 4_000_000  # of bootstrap counts: 32 MB
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """What differs between two audits, second minus first.
+
+    Attributes
+    ----------
+    before, after : Audit
+    paired : bool
+        Whether both are of the same instances, in the same order.
+    per_class : DataFrame
+        A row a class and measure: ``before``, ``after``, ``difference`` with ``low`` and ``high``, and
+        ``n``, the instances it rests on. ``recall`` is over all instances of the class; the others
+        are over correct predictions (of both models, where paired).
+    overall : DataFrame
+        The same over the classes of each role, and over all: means over classes.
+    confidence : float
+    """
+
+    before: Audit
+    after: Audit
+    paired: bool
+    per_class: pd.DataFrame
+    overall: pd.DataFrame
+    confidence: float
+
+    def summary(self) -> str:
+        """What changed, in plain words, a line a measure and role."""
+        how = "the same instances" if self.paired else "different instances"
+        lines = [f"{self.before.model_name} against {self.after.model_name}, on {how}:"]
+        for row in self.overall.to_dict("records"):
+            verdict = "more" if row["low"] > 0 else "less" if row["high"] < 0 else "no difference seen"
+            lines.append(
+                f"- {row['measure']}, {row['role']} classes: {row['before']:.3g} to {row['after']:.3g}, "
+                f"difference {row['difference']:+.3g} ({row['low']:+.3g} to {row['high']:+.3g}): {verdict}"
+            )
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        head, *lines = self.summary().splitlines()
+        table = self.overall.to_html(index=False, float_format=lambda v: f"{v:.3g}", classes="cemag-table")
+        items = "".join(f"<li>{escape(line[2:])}</li>" for line in lines)
+        return f"<p>{escape(head)}</p><ul>{items}</ul>{table}"
+
+
+def compare(
+    before: Audit,
+    after: Audit,
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = 1000,
+    random_state: int = 0,
+) -> Comparison:
+    """Compare two audits of models with the same classes, with bootstrap intervals over instances.
+
+    Parameters
+    ----------
+    before, after : Audit
+        With the same class names. Where they are of the same instances in the same order, the
+        comparison is paired.
+    confidence : float, default=0.95
+    n_resamples : int, default=1000
+    random_state : int, default=0
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    CemagError
+        If the classes differ.
+    DataError
+        If `confidence` is not between 0 and 1, or `n_resamples` below 100.
+
+    Notes
+    -----
+    Instances are drawn anew within each class. The interval speaks of other instances, not of
+    another training of the models: for that, repeat the training (see the book).
+    """
+    if before.class_names != after.class_names:
+        only = [
+            sorted(set(a.class_names) - set(b.class_names)) for a, b in ((before, after), (after, before))
+        ]
+        raise CemagError(
+            f"the classes differ: only in the first {only[0][:5]}, only in the second {only[1][:5]}"
+            if only != [[], []]
+            else "the classes are in another order"
+        )
+    if not 0 < confidence < 1:
+        raise DataError(f"confidence is {confidence}: it must be between 0 and 1")
+    if n_resamples < 100:
+        raise DataError(f"n_resamples is {n_resamples}: it must be at least 100")
+    paired = _same_instances(before, after)
+    drawn = np.random.default_rng(random_state)
+    rows, draws = [], []
+    sides = [_values(audit) for audit in (before, after)]
+    for c, name in enumerate(before.class_names):
+        of_class = [tuple(part[labels == c] for part in parts) for labels, *parts in sides]
+        for measure, one, other, resampled in _of_class(of_class, paired, n_resamples, drawn):
+            rows.append({"class": name, "measure": measure, **_numbers(one, other)})
+            draws.append(resampled)
+    per_class = pd.DataFrame(rows)
+    resamples = np.array(draws)
+    per_class = _with_interval(per_class, resamples, confidence)
+    overall = _overall(per_class, resamples, before, confidence)
+    return Comparison(before, after, paired, per_class, overall, confidence)
+
+
+def _same_instances(before: Audit, after: Audit) -> bool:
+    labels = [audit.per_instance["label"].astype(str).to_numpy() for audit in (before, after)]
+    return len(labels[0]) == len(labels[1]) and bool((labels[0] == labels[1]).all())
+
+
+def _values(audit: Audit) -> tuple[NDArray[Any], NDArray[Any], Array]:
+    """Class (N,), whether correct (N,), and the measures of each instance (N, 3)."""
+    table = audit.per_instance
+    measures = np.column_stack(
+        [100 * table["required"] / audit.n_features, table["top_share"], table["largest_share"]]
+    )
+    return table["label"].cat.codes.to_numpy(), table["correct"].to_numpy(), measures.astype(float)
+
+
+def _of_class(
+    sides: list[tuple[NDArray[Any], Array]], paired: bool, n_resamples: int, rng: np.random.Generator
+) -> Iterator[tuple[str, Array, Array, Array]]:
+    """Measure, its values on both sides, and its difference in each resample (B,)."""
+    if paired:
+        both = sides[0][0] & sides[1][0]
+        kept = [both, both]
+    else:
+        kept = [correct for correct, _ in sides]
+    recalls = [correct.astype(float)[:, None] for correct, _ in sides]
+    columns = [measures[keep] for (_, measures), keep in zip(sides, kept, strict=True)]
+    for names, (one, other) in (((RECALL,), recalls), (MEASURES, columns)):
+        differences = _resampled(one, other, paired, n_resamples, rng)
+        for j, name in enumerate(names):
+            yield name, one[:, j], other[:, j], differences[:, j]
+
+
+def _resampled(one: Array, other: Array, paired: bool, n_resamples: int, rng: np.random.Generator) -> Array:
+    """Difference of the means (B, m) in each of B resamples of the rows of both sides."""
+    if len(one) == 0 or len(other) == 0:
+        return np.full((n_resamples, other.shape[1]), np.nan)
+    if paired:
+        return _means(other - one, n_resamples, rng)
+    return _means(other, n_resamples, rng) - _means(one, n_resamples, rng)
+
+
+def _means(values: Array, n_resamples: int, rng: np.random.Generator) -> Array:
+    n = len(values)
+    found = np.empty((n_resamples, values.shape[1]))
+    step = max(1, ROWS_AT_ONCE // n)
+    for start in range(0, n_resamples, step):
+        part = found[start : start + step]
+        part[:] = rng.multinomial(n, np.full(n, 1 / n), size=len(part)) @ values / n
+    return found
+
+
+def _numbers(one: Array, other: Array) -> dict[str, float | int]:
+    means = [float(side.mean()) if len(side) else np.nan for side in (one, other)]
+    n = min(len(one), len(other))
+    return {"before": means[0], "after": means[1], "difference": means[1] - means[0], "n": n}
+
+
+def _with_interval(table: pd.DataFrame, resamples: Array, confidence: float) -> pd.DataFrame:
+    tail = (1 - confidence) / 2
+    with np.errstate(invalid="ignore"):
+        low, high = np.quantile(resamples, [tail, 1 - tail], axis=1)
+    return table.assign(low=low, high=high)
+
+
+def _overall(per_class: pd.DataFrame, resamples: Array, before: Audit, confidence: float) -> pd.DataFrame:
+    """Means over the classes of a role, and over all, that both models have values for."""
+    role = per_class["class"].map(dict(zip(before.class_names, before.per_class["role"], strict=True)))
+    known = per_class["difference"].notna()
+    rows, draws = [], []
+    for measure in (RECALL, *MEASURES):
+        for name in ("all", "majority", "minority"):
+            chosen = (per_class["measure"] == measure) & known & ((role == name) | (name == "all"))
+            if chosen.any():
+                means = per_class.loc[chosen, ["before", "after", "difference"]].mean()
+                rows.append({"measure": measure, "role": name, **means, "n_classes": int(chosen.sum())})
+                draws.append(resamples[chosen.to_numpy()].mean(axis=0))
+    return _with_interval(pd.DataFrame(rows), np.array(draws), confidence)

@@ -1,0 +1,234 @@
+"""An audit says of each class, feature and instance what a literal reading of the definitions says."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import cemag
+from cemag.auditing import digits_example, factors, read_audit
+from cemag.auditing.result import TABLES
+from cemag.auditing.tables import roles
+from cemag.errors import CemagError, DataError, StoreError
+from cemag.metrics import ces_required, concentration
+
+
+@pytest.fixture(scope="module")
+def example():
+    return digits_example()
+
+
+@pytest.fixture(scope="module")
+def found(example):
+    return cemag.audit(example.factors, class_counts=example.class_counts)
+
+
+# ---------------------------------------------------------------------- tables
+
+
+def test_instances_are_those_of_the_metrics(found, example):
+    ce = example.factors.ce
+    table = found.per_instance
+    assert len(table) == ce.n_instances
+    assert table["predicted"].cat.codes.tolist() == ce.predictions.tolist()
+    assert table["required"].tolist() == ces_required(ce).tolist()
+    expected = concentration(ce)
+    np.testing.assert_allclose(table["top_share"], expected.top_share)
+    np.testing.assert_allclose(table["participation_ratio"], expected.participation_ratio)
+    for row in (0, 100, 500):
+        ces = ce.of_prediction(np.array([row]))[0]
+        assert table["largest_share"][row] == pytest.approx(np.abs(ces).max() / np.abs(ces).sum())
+        assert table["top_feature"][row] == example.factors.feature_names[ces.argmax()]
+        logits = np.sort(ce.logits()[row])
+        assert table["margin"][row] == pytest.approx(logits[-1] - logits[-2])
+
+
+def test_a_class_is_the_mean_of_its_correct_predictions(found, example):
+    ce, y = example.factors.ce, example.factors.y
+    for label, row in enumerate(found.per_class.itertuples()):
+        mine = np.flatnonzero((y == label) & (ce.predictions == label))
+        assert (row.n, row.n_correct) == ((y == label).sum(), len(mine))
+        assert row.recall == pytest.approx(len(mine) / (y == label).sum())
+        assert row.required == pytest.approx(ces_required(ce)[mine].mean())
+        assert row.required_share == pytest.approx(100 * row.required / 64)
+        assert row.by_one_or_two == pytest.approx(100 * (ces_required(ce)[mine] <= 2).mean())
+        sizes = -np.sort(-np.abs(ce.weights[label] * ce.features[mine]).mean(axis=0))
+        assert sizes[: int(row.features_for_half)].sum() >= sizes.sum() / 2 * (1 - 1e-5)
+        assert sizes[: int(row.features_for_half) - 1].sum() < sizes.sum() / 2
+
+
+def test_taking_the_top_feature_away_is_measured(found, example):
+    ce, y = example.factors.ce, example.factors.y
+    for label, row in enumerate(found.per_class.itertuples()):
+        mine = np.flatnonzero((y == label) & (ce.predictions == label))
+        top = (ce.weights[label] * ce.features[mine]).mean(axis=0).argmax()
+        assert row.top_feature == example.factors.feature_names[top]
+        changed = np.array(ce.features[y == label])
+        changed[:, top] = ce.features[:, top].mean()
+        recall = ((changed @ ce.weights.T + ce.bias).argmax(axis=1) == label).mean()
+        assert row.recall_without_top == pytest.approx(recall)
+        assert row.recall_lost == pytest.approx(row.recall - recall)
+
+
+def test_features_have_a_row_a_class(found, example):
+    ce, y = example.factors.ce, example.factors.y
+    table = found.per_feature
+    assert len(table) == 10 * 64
+    mine = (y == 3) & (ce.predictions == 3)
+    row = table[(table["class"] == "3") & (table["feature"] == example.factors.feature_names[20])].iloc[0]
+    assert row["mean_ce"] == pytest.approx((ce.weights[3] * ce.features[mine]).mean(axis=0)[20], rel=1e-5)
+
+
+def test_roles_are_by_the_counts_that_are_given(found, example):
+    table = found.per_class
+    assert table["size"].tolist() == example.class_counts
+    assert table["role"].tolist() == ["majority"] * 5 + ["minority"] * 5
+    assert set(cemag.audit(example.factors, class_counts=[7] * 10).per_class["role"]) == {""}
+    by_name = {str(c): n for c, n in enumerate(example.class_counts)}
+    assert (
+        cemag.audit(example.factors, class_counts=by_name).per_class["size"].tolist() == example.class_counts
+    )
+    assert roles(np.array([3, 9, 5])).tolist() == ["minority", "majority", ""]
+
+
+def test_the_null_is_of_the_same_size(found):
+    null = found.null.set_index(["source", "quantity"])
+    assert null.loc[("permuted_weights", "required"), "n"] == len(found.per_instance)
+    assert 0 < null.loc[("permuted_weights", "top_share"), "mean"] < 1
+    assert null.loc[("half_normal", "top_share"), "mean"] == pytest.approx(0.27, abs=0.03)
+
+
+# ---------------------------------------------------------------------- words
+
+
+def test_every_finding_has_its_numbers_in_its_words(found):
+    names = [finding.name for finding in found.findings]
+    assert names == ["fewest", "ablation", "one_or_two", "shared", "recall", "next"]
+    fewest = found.findings[0]
+    lowest = found.per_class.nsmallest(3, "required")
+    assert all(name in fewest.text for name in lowest["class"])
+    assert f"{found.per_class['required'].mean():.3g} of 64 CEs" in fewest.text
+    minority = found.per_class[found.per_class["role"] == "minority"]["required"].mean()
+    assert f"Minority classes need {minority:.3g}" in fewest.text
+    worst = found.per_class.nlargest(1, "recall_lost").iloc[0]
+    assert f"{worst['class']} without {worst['top_feature']}" in found.findings[1].text
+    assert "Spearman" in found.findings[4].text
+    for text in (repr(found), found.summary(), found._repr_html_()):
+        assert f"{found.accuracy:.3f}" in text
+        assert fewest.title[1:] in text
+
+
+def test_classes_that_cannot_be_judged_are_said_to_be_so():
+    rng = np.random.default_rng(0)
+    features, weights = rng.random((40, 6)), rng.normal(size=(4, 6))
+    predicted = (features @ weights.T).argmax(axis=1)
+    kept = np.isin(predicted, (0, 1, 2))
+    labels = np.where(predicted == 2, 1, predicted)[kept]
+    audit = cemag.audit(features=features[kept], weights=weights, labels=labels)
+    missing = audit.findings[0]
+    assert missing.name == "missing"
+    empty = [str(c) for c in range(4) if not (labels == c).any()]
+    assert missing.numbers["without_instances"] == len(empty)
+    table = audit.per_class.set_index("class")
+    assert table.loc[empty, "required"].isna().all()
+    assert table.loc[empty, "top_feature"].eq("").all()
+    assert "too few classes" in " ".join(finding.title for finding in audit.findings)
+    assert audit.report is not None
+    assert "nan" not in audit.summary().lower()
+
+
+def test_a_binary_model_with_one_sum_has_both_classes():
+    rng = np.random.default_rng(1)
+    features, weights = rng.normal(size=(80, 5)), rng.normal(size=5)
+    labels = (features @ weights > 0.3).astype(int)
+    audit = cemag.audit(features=features, weights=weights, bias=[-0.3], labels=labels)
+    assert audit.accuracy == 1
+    assert audit.per_class["recall"].tolist() == [1, 1]
+    assert (audit.per_class["required"] > 0).any()
+
+
+# ---------------------------------------------------------------------- files
+
+
+def test_tables_come_back_from_parquet(found, tmp_path):
+    folder = found.to_parquet(tmp_path / "audit")
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        [*(f"{t}.parquet" for t in TABLES), "audit.json"]
+    )
+    again = read_audit(folder)
+    for name in TABLES:
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(found, name))
+    assert again.summary() == found.summary()
+    with pytest.raises(StoreError, match="exists already"):
+        found.to_parquet(folder)
+
+
+def test_an_audit_that_cannot_be_read_is_named(found, tmp_path):
+    folder = found.to_parquet(tmp_path / "audit")
+    with pytest.raises(StoreError, match="nowhere: not a readable audit"):
+        read_audit(tmp_path / "nowhere")
+    about = json.loads((folder / "audit.json").read_text())
+    (folder / "audit.json").write_text(json.dumps(about | {"format": 9}))
+    with pytest.raises(StoreError, match="format 9: 1 is supported"):
+        read_audit(folder)
+    (folder / "audit.json").write_text(json.dumps(about))
+    (folder / "per_class.parquet").write_bytes(b"not Parquet")
+    with pytest.raises(StoreError, match="not a readable audit"):
+        read_audit(folder)
+
+
+def test_a_table_that_cannot_be_written_leaves_nothing(found, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    with pytest.raises(OSError, match="no space"):
+        found.to_parquet(tmp_path / "audit")
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "missing features, weights, labels"),
+        ({"features": [[1.0]], "weights": [[1.0], [2.0]]}, "missing labels"),
+        ({"model": "a model", "X": [[1.0]]}, "str"),
+        ({"model": "a model", "weights": [[1.0]]}, "one or the other"),
+        (
+            {"features": [[1.0, 2.0]], "weights": [[1.0], [2.0]], "labels": [0]},
+            r"\(1, 2\) and weights \(2, 1\)",
+        ),
+        ({"features": [[np.nan]], "weights": [[1.0], [2.0]], "labels": [0]}, "1 NaN"),
+        ({"features": [[1.0]], "weights": [[1.0], [2.0]], "labels": [2]}, "labels holds 2 in row 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(options, message):
+    with pytest.raises(CemagError, match=message) as caught:
+        cemag.audit(**options)
+    assert "\n" not in str(caught.value)
+
+
+def test_counts_of_the_classes_are_checked(example):
+    for counts, message in (
+        ([1, 2], "10 whole numbers"),
+        ([1.5] * 10, "10 whole numbers"),
+        ([-1] * 10, "at least 0"),
+        ({"0": 5}, "no entry for 1, 2, 3, 4, 5"),
+    ):
+        with pytest.raises(DataError, match=message):
+            cemag.audit(example.factors, class_counts=counts)
+    with pytest.raises(DataError, match="null_instances is 0"):
+        cemag.audit(example.factors, null_instances=0)
+
+
+def test_factors_and_their_parts_give_the_same_audit(found, example):
+    ce = example.factors.ce
+    parts = factors(ce.features, ce.weights, ce.bias, example.factors.y)
+    again = cemag.audit(parts, class_counts=example.class_counts)
+    pd.testing.assert_frame_equal(
+        again.per_class.drop(columns="top_feature"), found.per_class.drop(columns="top_feature")
+    )

@@ -1,0 +1,134 @@
+"""`cemag audit` and `cemag compare`: a model that is given as files, never unpickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cemag.errors import CemagError, SpecError, check_known
+
+if TYPE_CHECKING:
+    from cemag.auditing import Factors
+
+__all__ = ["audit", "compare"]
+
+Names = Annotated[Path | None, typer.Option(help="Class names, a line each.", show_default=False)]
+
+
+def audit(
+    features: Annotated[
+        Path | None, typer.Option(help="Input of the last linear step: .npy, .npz or .parquet.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Its weights, a row a class.")] = None,
+    bias: Annotated[Path | None, typer.Option(help="Its bias; zero if none.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="True labels.")] = None,
+    names: Names = None,
+    factors: Annotated[Path | None, typer.Option(help="All of that in one .npz file.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Weights of a network (.pt, .safetensors).")] = None,
+    arch: Annotated[str, typer.Option(help="Its architecture: resnet20, 32, 44 or 56.")] = "resnet32",
+    data: Annotated[str, typer.Option(help="Image set whose test part it is audited on.")] = "cifar10",
+    counts: Annotated[
+        str | None, typer.Option(help="Training instances of each class, by commas, in their order.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a self-contained HTML report.")] = None,
+    tables: Annotated[
+        Path | None, typer.Option(help="Write the tables as Parquet into a new folder.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Permutes the weights of the null.")] = 0,
+) -> None:
+    """Say how few features carry each class of a model of your own."""
+    from cemag.auditing import audit_factors
+
+    _check_targets(report, tables)
+    made = _factors(
+        {"features": features, "weights": weights, "bias": bias, "labels": labels, "names": names},
+        factors,
+        checkpoint,
+        arch,
+        data,
+    )
+    found = audit_factors(made, class_counts=_counts(counts), random_state=seed)
+    print(found.summary())
+    if report:
+        print(f"report: {found.report(report)}")
+    if tables:
+        print(f"tables: {found.to_parquet(tables)}")
+
+
+def compare(
+    before: Annotated[Path, typer.Argument(help="Folder that cemag audit --tables wrote.")],
+    after: Annotated[Path, typer.Argument(help="Another, of a model with the same classes.")],
+    confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
+) -> None:
+    """Say what differs between two audits, with intervals."""
+    from cemag.auditing import compare as compare_audits
+    from cemag.auditing import read_audit
+
+    print(compare_audits(read_audit(before), read_audit(after), confidence=confidence).summary())
+
+
+def _check_targets(report: Path | None, tables: Path | None) -> None:
+    """Before minutes of work: can what is asked for be written?"""
+    for path in filter(None, (report, tables)):
+        if not path.parent.is_dir():
+            raise CemagError(f"{path}: no such folder {path.parent}")
+    if tables and tables.exists():
+        raise CemagError(f"{tables}: exists already; an audit is written into a new folder")
+
+
+def _factors(
+    files: dict[str, Path | None], factors: Path | None, checkpoint: Path | None, arch: str, data: str
+) -> Factors:
+    from cemag.auditing import load_factors
+
+    plain = {name: path for name, path in files.items() if path is not None}
+    asked = [name for name, value in (("--factors", factors), ("--checkpoint", checkpoint)) if value]
+    asked += ["--features and the like"] if plain else []
+    if len(asked) != 1:
+        raise CemagError(
+            "one of --features with --weights and --labels, --factors, or --checkpoint is needed"
+            + (f"; given: {', '.join(asked)}" if asked else "")
+        )
+    if checkpoint:
+        return _network(checkpoint, arch, data)
+    if factors:
+        return load_factors(factors)
+    missing = [f"--{name}" for name in ("features", "weights", "labels") if name not in plain]
+    if missing:
+        raise CemagError(f"{', '.join(missing)} missing: factors are features, weights and labels")
+    return load_factors(
+        plain["features"], plain["weights"], plain["labels"], plain.get("bias"), plain.get("names")
+    )
+
+
+def _network(checkpoint: Path, arch: str, data: str) -> Factors:
+    from cemag.auditing import checkpoint_model, factors
+    from cemag.datasets import IMAGE_DATASETS, load_images
+    from cemag.models.heads import embed_images, find_last_linear
+    from cemag.models.images import CIFAR10, Normalisation, image_tensor
+
+    check_known("image set", data, IMAGE_DATASETS)
+    images = load_images(data)
+    model = checkpoint_model(checkpoint, arch, n_classes=len(images.class_names))
+    own = CIFAR10 if data == "cifar10" else Normalisation.of(image_tensor(images.X_train))
+    ce = embed_images(model, images.X_test, own)
+    return factors(
+        ce.features,
+        ce.weights,
+        ce.bias,
+        images.y_test,
+        class_names=images.class_names,
+        model_name=f"{arch} from {checkpoint.name}, on the test part of {data}",
+        notes=[f"The last linear layer is {find_last_linear(model)}."],
+    )
+
+
+def _counts(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise SpecError(f"counts is {text!r}: whole numbers by commas are needed") from None
