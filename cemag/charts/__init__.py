@@ -1,5 +1,6 @@
 """Altair charts of studies, in one theme, with the data and the runs behind each. Draws; runs nothing."""
 
+from cemag.charts.benchmarks import audit_scale, audit_times
 from cemag.charts.embeddings import ce_bars
 from cemag.charts.figure import Figure
 from cemag.charts.images import (
@@ -31,6 +32,8 @@ __all__ = [
     "Gallery",
     "Scorecard",
     "VerdictTable",
+    "audit_scale",
+    "audit_times",
     "augmentation_effect",
     "ce_bars",
     "claim_intervals",

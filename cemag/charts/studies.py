@@ -259,8 +259,8 @@ def augmenter_order(data: pd.DataFrame) -> list[str]:
 
 
 def tooltip(*fields: str) -> list[alt.Tooltip]:
-    texts = {"dataset", "augmenter", "class", "source", "feature", "rule"}
-    whole = {"n", "feature", "epoch", "n_train"}
+    texts = {"dataset", "augmenter", "class", "source", "feature", "rule", "kind"}
+    whole = {"n", "feature", "epoch", "n_train", "d", "c"}
     return [
         alt.Tooltip(
             f"{field}:N" if field in texts else f"{field}:Q", format="" if field in texts | whole else ".3g"

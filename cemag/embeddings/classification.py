@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cemag.embeddings.features import FeatureRows, KernelFeatures, finite
+from cemag.embeddings.features import FeatureRows, KernelFeatures, NarrowFeatures, finite
 from cemag.errors import CemagError, DataError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ __all__ = ["ClassificationEmbeddings"]
 Array = NDArray[np.float64]
 BLOCK_BYTES = 4 << 20  # a block of CEs that stays in the processor's cache
 KERNEL_IN_MEMORY = 256 << 20  # a kernel matrix below this is kept; above it, blocks are recomputed
+WIDE_IN_MEMORY = 256 << 20  # float32 features below this are made float64 once; above it, block by block
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class ClassificationEmbeddings:
     Parameters
     ----------
     features : array_like of shape (N, d), or KernelFeatures
-        Feature embeddings: the input of the model's last linear step.
+        Feature embeddings: the input of the model's last linear step. A large float32 or float16 array is
+        kept as it is and made float64 a block of rows at a time.
     weights : array_like of shape (C, d), or (1, d) for a single-sum binary model
         Weights of the last linear step.
     bias : array_like of shape (C,) or (1,), optional
@@ -77,9 +79,7 @@ class ClassificationEmbeddings:
     predictions: NDArray[np.intp] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        features = self.features
-        if not isinstance(features, KernelFeatures):
-            features = finite("features", features, 2)  # type: ignore[arg-type]
+        features = _rows_of(self.features)
         weights = finite("weights", self.weights, 2)
         if features.shape[1] != weights.shape[1]:
             raise DataError(
@@ -219,6 +219,8 @@ class ClassificationEmbeddings:
         features: FeatureRows
         if isinstance(self.features, KernelFeatures):
             features = replace(self.features, X=self.features.X[indices])
+        elif isinstance(self.features, NarrowFeatures):
+            features = replace(self.features, values=self.features.values[indices])
         else:
             features = self.features[indices]
         return replace(self, features=features)
@@ -245,6 +247,14 @@ class ClassificationEmbeddings:
                 f"y holds {y[wrong][0].item()!r}, which is not one of the classes {self.classes.tolist()}"
             )
         return found
+
+
+def _rows_of(features: FeatureRows | ArrayLike) -> FeatureRows:
+    if isinstance(features, KernelFeatures | NarrowFeatures):
+        return features
+    if NarrowFeatures.fits(features) and 8 * np.size(features) > WIDE_IN_MEMORY:  # type: ignore[arg-type]
+        return NarrowFeatures(features)  # type: ignore[arg-type]
+    return finite("features", features, 2)  # type: ignore[arg-type]
 
 
 def decide(logits: Array) -> NDArray[np.intp]:

@@ -1,18 +1,19 @@
-"""Where the rows of a feature matrix come from: an array in memory, or a kernel evaluated on demand."""
+"""Where the rows of a feature matrix come from: an array, a narrower array, or a kernel, on demand."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from cemag.errors import DataError
 
-__all__ = ["FeatureRows", "KernelFeatures", "finite"]
+__all__ = ["FeatureRows", "KernelFeatures", "NarrowFeatures", "finite"]
 
 Array = NDArray[np.float64]
+CHECKED_AT_ONCE = 1 << 20  # values tested for NaN at a time: a large array gets no mask of its own size
 
 
 class FeatureRows(Protocol):
@@ -34,12 +35,66 @@ def finite(name: str, values: ArrayLike, ndim: int) -> Array:
         If the number of dimensions is another, or any value is NaN or infinite (counted).
     """
     array = np.asarray(values, dtype=np.float64)
+    _refuse_unfit(name, array, ndim)
+    return array
+
+
+def _refuse_unfit(name: str, array: NDArray[np.floating], ndim: int) -> None:
     if array.ndim != ndim:
         raise DataError(f"{name} has shape {array.shape}: {ndim} dimension(s) are needed")
-    bad = array.size - int(np.isfinite(array).sum())
-    if bad:
+    step = max(1, CHECKED_AT_ONCE * len(array) // max(1, array.size))
+    finite_values = sum(
+        np.count_nonzero(np.isfinite(array[start : start + step])) for start in range(0, len(array), step)
+    )
+    if bad := array.size - finite_values:
         raise DataError(f"{name} has {bad} NaN or infinite value(s) out of {array.size}: all must be finite")
-    return array
+
+
+@dataclass(frozen=True)
+class NarrowFeatures:
+    """Rows of an array of float32 or float16, made float64 when asked for.
+
+    The array is kept as it is given, in memory or mapped from a file: as float64 it would take two or
+    four times the room, and every number computed from its rows is the same.
+
+    Parameters
+    ----------
+    values : ndarray of shape (N, d), float32 or float16
+
+    Raises
+    ------
+    DataError
+        If `values` has another type or number of dimensions, or a value is NaN or infinite.
+
+    Examples
+    --------
+    >>> NarrowFeatures(np.array([[0.5, 1.0]], dtype=np.float32))[0:1].dtype
+    dtype('float64')
+    """
+
+    values: NDArray[np.floating]
+
+    def __post_init__(self) -> None:
+        if not self.fits(self.values):
+            kind = getattr(self.values, "dtype", type(self.values).__name__)
+            raise DataError(f"values is {kind}: an array of float32 or float16 is needed")
+        _refuse_unfit("features", self.values, 2)
+
+    @staticmethod
+    def fits(values: object) -> bool:
+        """Whether values are an array that every float64 computation can take a block at a time."""
+        return isinstance(values, np.ndarray) and values.dtype in (np.float32, np.float16)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, d)."""
+        return self.values.shape
+
+    def __getitem__(self, rows: slice | NDArray[np.intp]) -> Array:
+        return np.asarray(self.values[rows], dtype=np.float64)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.values, dtype=dtype, copy=copy)
 
 
 @dataclass(frozen=True)
