@@ -1,8 +1,9 @@
 """Time and memory of an audit, from factors and of an RBF SVC, and how they grow.
 
-``python benchmarks/bench_audit.py --out results/benchmarks/audit.jsonl`` writes a line a case, which the book
-plots; ``--small`` keeps to a minute. Each case runs in a process of its own, so that its peak memory is its
-own. Beside the largest stands what counts CEs without early exits (`cemag.metrics.ces_required`), on a few rows.
+``python benchmarks/bench_audit.py --out results/benchmarks/audit.jsonl`` writes a line a case, which the
+book plots; ``--small`` keeps to a minute. Each case runs in a process of its own, so that its peak memory is
+its own. Beside the largest stands what counts CEs without early exits (`cemag.metrics.ces_required`), on a
+few rows.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 
 BASE = (12_500, 512, 250)
 IMAGENET = (50_000, 2_048, 1_000)
-SUPPORT_VECTORS = 10_000
+TRAINED_ON = 10_500  # of which some 10,000 become support vectors
 NOISE = 6  # beside prototypes of variance 1/2: some predictions are wrong, as in life
 
 
@@ -49,7 +50,7 @@ def fitted_svc() -> dict[str, object]:
     from sklearn.svm import SVC
 
     rng = np.random.default_rng(0)
-    X, y = rng.standard_normal((SUPPORT_VECTORS, 20)), rng.integers(0, 2, SUPPORT_VECTORS)
+    X, y = rng.standard_normal((TRAINED_ON, 20)), rng.integers(0, 2, TRAINED_ON)
     X_test, y_test = rng.standard_normal((10_000, 20)), rng.integers(0, 2, 10_000)
     return {"model": SVC().fit(X, y), "X": X_test, "y": y_test}
 

@@ -1,5 +1,7 @@
 """CEs add up to the model's own decision function, and agree with independent attributions."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits
@@ -7,8 +9,10 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.preprocessing import scale
 from sklearn.svm import SVC, LinearSVC
 
-from cemag.embeddings import ClassificationEmbeddings, KernelFeatures, classification
+from cemag.embeddings import ClassificationEmbeddings, KernelFeatures, classification, features
+from cemag.embeddings.features import NarrowFeatures
 from cemag.errors import CemagError, DataError
+from cemag.metrics import ces_required
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +139,49 @@ def test_unsupported_models_are_refused_with_what_is_supported(binary, digits):
         ClassificationEmbeddings.from_linear(LogisticRegression(), binary[0])
     with pytest.raises(DataError, match="gamma is 0"):
         KernelFeatures([[1.0]], [[1.0]], gamma=0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_narrow_features_are_kept_and_give_what_wide_ones_give(digits, dtype, monkeypatch, tmp_path):
+    X, y = digits
+    narrow = X.astype(dtype)
+    model = LogisticRegression(max_iter=500).fit(X, y)
+    wide = ClassificationEmbeddings.from_linear(model, narrow.astype(float))
+    monkeypatch.setattr(classification, "WIDE_IN_MEMORY", 0)
+    ce = ClassificationEmbeddings.from_linear(model, narrow)
+    assert isinstance(ce.features, NarrowFeatures)
+    assert np.shares_memory(ce.features.values, narrow)
+    np.testing.assert_array_equal(ce.logits(), wide.logits())
+    np.testing.assert_array_equal(ce.predictions, wide.predictions)
+    some = np.array([7, 3])
+    assert ce.take(some).features[:].dtype == np.float64
+    np.testing.assert_array_equal(ce.take(some).features[:], wide.features[some])
+    np.testing.assert_array_equal(ces_required(ce), ces_required(wide))
+    np.savez(tmp_path / "kept.npz", features=ce.features, allow_pickle=False)
+    with np.load(tmp_path / "kept.npz") as kept:
+        np.testing.assert_array_equal(kept["features"], narrow)
+
+
+def test_narrow_features_are_made_wide_where_that_is_cheap_and_refused_where_unfit(monkeypatch):
+    small = np.ones((2, 1), dtype=np.float32)
+    assert ClassificationEmbeddings(small, [[1.0]]).features.dtype == np.float64
+    monkeypatch.setattr(classification, "WIDE_IN_MEMORY", 0)
+    monkeypatch.setattr(features, "CHECKED_AT_ONCE", 1)
+    for bad in (np.nan, np.inf):
+        with pytest.raises(DataError, match=r"features has 1 NaN or infinite value\(s\) out of 2"):
+            ClassificationEmbeddings(np.array([[1.0], [bad]], dtype=np.float32), [[1.0]])
+    with pytest.raises(DataError, match=r"features has shape \(2,\): 2 dimension"):
+        ClassificationEmbeddings(np.ones(2, dtype=np.float32), [[1.0]])
+    with pytest.raises(DataError, match="values is float64: an array of float32 or float16 is needed"):
+        NarrowFeatures(np.ones((2, 1)))
+
+
+def test_predictions_hold_no_logits_of_all_rows(monkeypatch):
+    monkeypatch.setattr(classification, "WIDE_IN_MEMORY", 0)
+    rng = np.random.default_rng(0)
+    rows, weights = rng.random((40_000, 64), dtype=np.float32), rng.normal(size=(300, 64))
+    tracemalloc.start()
+    ClassificationEmbeddings(rows, weights)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 40_000 * 300 / 2  # two blocks of 8,192 rows, never the logits
