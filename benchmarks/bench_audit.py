@@ -25,11 +25,15 @@ import numpy as np
 BASE = (12_500, 512, 250)
 IMAGENET = (50_000, 2_048, 1_000)
 TRAINED_ON = 10_500  # of which some 10,000 become support vectors
-NOISE = 6  # beside prototypes of variance 1/2: some predictions are wrong, as in life
+NOISE = 2.5  # at 512 features, beside prototypes of variance 1/2: some predictions are wrong, as in life
 
 
 def made_factors(n: int, d: int, c: int, kind: str) -> dict[str, np.ndarray]:
-    """Random factors, or features of noisy class prototypes with the prototypes as weights (float32)."""
+    """Random factors, or features of noisy class prototypes with the prototypes as weights (float32).
+
+    With ``"shared"`` the weights of all classes have a part in common, which decides nothing but comes
+    first in every order: many CEs are required.
+    """
     rng = np.random.default_rng(0)
     labels = rng.integers(0, c, n)
     features = rng.standard_normal((n, d), dtype=np.float32)
@@ -38,7 +42,9 @@ def made_factors(n: int, d: int, c: int, kind: str) -> dict[str, np.ndarray]:
     else:
         prototypes = rng.gamma(0.5, 1, size=(c, d)).astype(np.float32)
         weights = prototypes - prototypes.mean(axis=0)
-        features *= NOISE
+        if kind == "shared":
+            weights += 3 * weights.std() * rng.standard_normal(d, dtype=np.float32)
+        features *= np.float32(NOISE * np.sqrt(d / 512))
         for start in range(0, n, 4096):  # so that making them does not take more than holding them
             features[start : start + 4096] += prototypes[labels[start : start + 4096]]
     np.maximum(features, 0, out=features)
@@ -125,9 +131,9 @@ def cases(small: bool) -> list[tuple[str, int, int, int, int]]:
     sizes = {(n, d, c)}
     for factor in (0.5, 2, 4):
         sizes |= {(int(n * factor), d, c), (n, int(d * factor), c), (n, d, int(c * factor))}
-    listed = [(kind, *size, 0) for kind in ("trained-like", "random") for size in sorted(sizes)]
+    listed = [(kind, *size, 0) for kind in ("trained-like", "random", "shared") for size in sorted(sizes)]
     if not small:
-        listed += [("trained-like", *IMAGENET, 400), ("random", *IMAGENET, 400)]
+        listed += [(kind, *IMAGENET, 400) for kind in ("trained-like", "random", "shared")]
         listed += [("svc", 0, 0, 0, 0)]
     return listed
 

@@ -100,7 +100,7 @@ def test_page_is_whole_without_a_network(page, book, name):
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
 
 
-CHARTS = {"logistic": 8, "svm": 8, "cnn": 4, "cnn_required": 7, "cnn_frequency": 3}
+CHARTS = {"logistic": 9, "svm": 9, "cnn": 4, "cnn_required": 7, "cnn_frequency": 3}
 
 
 def test_result_chapters_have_all_their_charts(page, book):
@@ -109,6 +109,33 @@ def test_result_chapters_have_all_their_charts(page, book):
         assert page.locator(".cemag-chart svg.marks").count() == n
         assert page.locator("figcaption").count() == n
         assert "claim" in page.locator("table.cemag-verdicts").inner_text()
+
+
+def test_the_scorecard_has_a_row_a_claim_and_family_that_leads_to_its_chapter_runs_and_data(page, book):
+    page.goto(book + "notebooks/scorecard.html")
+    assert page.locator(".cemag-chart svg.marks").count() == 2
+    table = page.locator("table.cemag-verdicts")
+    assert table.locator("tbody tr.cemag-claim").count() == 7
+    rows = table.locator("tbody tr:not(.cemag-claim)")
+    assert rows.count() == 21
+    for i in range(21):
+        assert rows.nth(i).locator(".verdict").count() >= 1
+        assert rows.nth(i).locator("a").all_inner_texts() == ["chapter", "runs", "data"]
+    links = set(table.locator("a").evaluate_all("all => all.map(link => link.href.split('#')[0])"))
+    assert all(page.request.get(link).ok for link in links)
+    anchors = table.locator("a").evaluate_all("all => all.map(link => link.getAttribute('href'))")
+    assert all(page.locator(a).count() == 1 for a in anchors if a.startswith("#"))
+    rows.first.locator("summary").click()
+    assert "cemag grid" in rows.first.inner_text()
+
+
+def test_the_report_of_an_audit_is_shown_and_offered(page, book):
+    page.goto(book + "notebooks/audit.html")
+    frame = page.frame_locator("iframe.cemag-report")
+    page.locator("iframe.cemag-report").scroll_into_view_if_needed()
+    frame.locator("h1").wait_for()
+    frame.locator(".chart svg.marks").first.wait_for()
+    assert page.locator("a[download='audit.html']").count() == 1
 
 
 def test_a_control_changes_its_chart(page, book):

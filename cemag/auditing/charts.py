@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["AuditCharts"]
 
 WIDTH, ROW_HEIGHT, MOST_ROWS = 560, 18, 30
-ROLES = alt.Scale(domain=["majority", "minority", "not known"], range=["#0072B2", "#D55E00", "#009E73"])
-ROLE_SHAPES = alt.Scale(domain=["majority", "minority", "not known"], range=["circle", "diamond", "square"])
+ROLES = {  # colour, shape and dash of each
+    "majority": ("#0072B2", "circle", [1, 0]),
+    "minority": ("#D55E00", "diamond", [5, 2]),
+    "between": ("#009E73", "square", [1, 2]),
+    "not known": ("#0072B2", "circle", [1, 0]),
+}
+NULL_DASHES = {"permuted weights": [5, 3], "half normal": [1, 2]}
 
 
 class AuditCharts:
@@ -39,7 +44,8 @@ class AuditCharts:
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
         table = audit.per_class.drop(columns=["margin"])
-        table = table.assign(role=table["role"].replace("", "not known"))
+        self._rest = "not known" if table["role"].eq("").all() else "between"
+        table = table.assign(role=table["role"].replace("", self._rest))
         self._classes = _short(table[table["n_correct"] > 0])
         self._null = audit.null.set_index(["source", "quantity"])["mean"]
 
@@ -79,7 +85,7 @@ class AuditCharts:
         tips = _tips("class", "top_feature", "recall", "recall_without_top", "n")
         rules = base.mark_rule().encode(x=x, x2="recall_without_top:Q", y=y)
         with_top = base.mark_point(filled=True, size=60).encode(
-            x="recall:Q", y=y, color=_role(), shape=_role_shape(), tooltip=tips
+            x="recall:Q", y=y, color=self._colour, shape=self._shape, tooltip=tips
         )
         without = base.mark_tick(thickness=3, size=12, color=NULL_COLOUR).encode(
             x="recall_without_top:Q", y=y, tooltip=tips
@@ -95,7 +101,7 @@ class AuditCharts:
     def distribution(self) -> Any:
         """Share of the correct predictions that are there with the first k CEs, by role."""
         correct = self._audit.per_instance[self._audit.per_instance["correct"]]
-        role = self._audit.per_class.set_index("class")["role"].replace("", "not known")
+        role = self._audit.per_class.set_index("class")["role"].replace("", self._rest)
         by_role = correct["label"].map(role).astype(object)
         data = pd.concat([_cumulative(part, name) for name, part in correct["required"].groupby(by_role)])
         chart = (
@@ -104,8 +110,8 @@ class AuditCharts:
             .encode(
                 x=alt.X("k:Q").title("CEs kept, largest contribution first").scale(type="symlog"),
                 y=alt.Y("share:Q").title("share of correct predictions").scale(domain=[0, 1]),
-                color=_role("role"),
-                strokeDash=alt.StrokeDash("role:N").title(None),
+                color=self._colour,
+                strokeDash=alt.StrokeDash("role:N").scale(self._of_roles(2)).title(None),
                 tooltip=_tips("role", "k", "share", "n"),
             )
         )
@@ -130,16 +136,31 @@ class AuditCharts:
             width=WIDTH - 120, height=alt.Step(ROW_HEIGHT)
         )
 
+    def _of_roles(self, which: int) -> alt.Scale:
+        """Scale of the roles that there are, so that a legend names no other."""
+        present = [role for role in ROLES if role in set(self._classes["role"])]
+        return alt.Scale(domain=present, range=[ROLES[role][which] for role in present])
+
+    @property
+    def _colour(self) -> alt.Color:
+        return alt.Color("role:N").scale(self._of_roles(0)).title(None)
+
+    @property
+    def _shape(self) -> alt.Shape:
+        return alt.Shape("role:N").scale(self._of_roles(1)).title(None)
+
     def _against_size(self, quantity: str, words: str, title: str, nulls: list[str]) -> Any:
         log = self._classes["size"].min() > 0
         points = (
             alt.Chart(self._classes)
             .mark_point(filled=True, size=70, opacity=0.85)
             .encode(
-                x=alt.X("size:Q").title("instances of the class").scale(type="log" if log else "linear"),
+                x=alt.X("size:Q")
+                .title("instances of the class")
+                .scale(type="log" if log else "linear", nice=False, padding=18),
                 y=alt.Y(f"{quantity}:Q").title(words),
-                color=_role(),
-                shape=_role_shape(),
+                color=self._colour,
+                shape=self._shape,
                 tooltip=_tips("class", "size", "n", "recall", quantity, "features_for_half", "top_feature"),
             )
         )
@@ -153,7 +174,7 @@ class AuditCharts:
                 y="value:Q",
                 strokeDash=alt.StrokeDash("null:N")
                 .title("null")
-                .scale(domain=["permuted weights", "half normal"], range=[[5, 3], [1, 2]]),
+                .scale(domain=list(levels["null"]), range=[NULL_DASHES[name] for name in levels["null"]]),
                 tooltip=_tips("null", "value"),
             )
         )
@@ -163,14 +184,6 @@ class AuditCharts:
 
 def _titled(chart: Any, title: str, subtitle: str) -> Any:
     return chart.properties(title=alt.Title(title, subtitle=subtitle))
-
-
-def _role(field: str = "role") -> alt.Color:
-    return alt.Color(f"{field}:N").scale(ROLES).title(None)
-
-
-def _role_shape() -> alt.Shape:
-    return alt.Shape("role:N").scale(ROLE_SHAPES).title(None)
 
 
 def _cumulative(required: pd.Series, role: str) -> pd.DataFrame:

@@ -17,8 +17,8 @@ __all__ = ["first_sufficient"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
-CHUNK_BYTES = 1 << 21  # of leads over all rivals at a time: what stays in the cache of a core
-FIRST_CHUNK = 4
+CHUNK_BYTES = 3 << 17  # of leads over all rivals: two such arrays stay in the second cache of a core
+FIRST_CHUNK = 8  # features between two looks at which rows are decided and leave
 
 
 def first_sufficient(
@@ -54,18 +54,13 @@ def first_sufficient(
     decided = (ahead < 0).all(axis=1)
     found[decided] = 0
     rows = np.flatnonzero(~decided)
-    if len(rows) == 0:
-        return found
     order = np.argsort(-ces[rows], axis=1, kind="stable")
-    lead = np.zeros((len(rows), len(ce.weights)))
-    start, step = 0, FIRST_CHUNK
-    while len(rows) and start < d:
-        stop = min(d, start + step)
-        k = _advance(ce, features, labels, by_feature, rows, order[:, start:stop], lead, ahead)
-        here = k >= 0
-        found[rows[here]] = start + k[here] + 1
-        rows, order, lead = rows[~here], order[~here], lead[~here]
-        start, step = stop, 2 * step
+    at_once = max(1, CHUNK_BYTES // (8 * len(ce.weights)))
+    for start in range(0, len(rows), at_once):
+        part = rows[start : start + at_once]
+        found[part] = _first_of_many_sums(
+            by_feature, features[part], labels[part], order[start : start + at_once], ahead[part]
+        )
     return found
 
 
@@ -75,30 +70,36 @@ def _first_of_one_sum(ces: Array, bias: Array) -> Index:
     return kept.argmax(axis=1)
 
 
-def _advance(
-    ce: ClassificationEmbeddings,
-    features: Array,
-    labels: Index,
-    by_feature: Array,
-    rows: Index,
-    order: Index,
-    lead: Array,
-    ahead: Array,
+def _first_of_many_sums(
+    by_feature: Array, features: Array, labels: Index, order: Index, ahead: Array
 ) -> Index:
-    """Move the leads (m, C) over all rivals on by (m, K) features; first place that suffices, or -1."""
-    found = np.full(len(rows), -1, dtype=np.intp)
-    n_more, n_classes = order.shape[1], len(ce.weights)
-    at_once = max(1, CHUNK_BYTES // (8 * n_more * n_classes))
-    for start in range(0, len(rows), at_once):
-        part = slice(start, start + at_once)
-        here, chosen = rows[part], order[part]
-        leads = by_feature[chosen]  # (m, K, C)
-        own = leads[np.arange(len(here)), :, labels[here]]
-        np.subtract(own[:, :, None], leads, out=leads)
-        leads *= np.take_along_axis(features[here], chosen, axis=1)[:, :, None]
-        leads[:, 0] += lead[part]
-        np.cumsum(leads, axis=1, out=leads)
-        lead[part] = leads[:, -1]
-        enough: NDArray[np.bool_] = np.all(leads > ahead[here][:, None, :], axis=2)
-        found[part] = np.where(enough.any(axis=1), enough.argmax(axis=1), -1)
+    """Take the features of each row in order (m, d) until it leads over all rivals; d where it never does."""
+    found = np.full(features.shape[0], order.shape[1], dtype=np.intp)
+    rows = np.arange(len(found))
+    lead, spare = np.zeros_like(ahead), np.empty_like(ahead)
+    for start in range(0, order.shape[1], FIRST_CHUNK):
+        chosen = order[:, start : start + FIRST_CHUNK]
+        own, values = by_feature[chosen, labels[rows, None]], features[rows[:, None], chosen]
+        k = _advance(by_feature, chosen, own, values, lead, ahead, spare[: len(rows)])
+        here = k >= 0
+        found[rows[here]] = start + k[here] + 1
+        if here.any():
+            rows, order, lead, ahead = rows[~here], order[~here], lead[~here], ahead[~here]
+        if len(rows) == 0:
+            break
+    return found
+
+
+def _advance(
+    by_feature: Array, chosen: Index, own: Array, values: Array, lead: Array, ahead: Array, spare: Array
+) -> Index:
+    """Move the leads (m, C) on by some features a row (m, K); first place that suffices, or -1."""
+    found = np.full(len(lead), -1, dtype=np.intp)
+    # a feature at a time, all rivals of all rows at once: nothing leaves the cache between the passes
+    for place in range(chosen.shape[1]):
+        np.take(by_feature, chosen[:, place], axis=0, out=spare, mode="clip")
+        np.subtract(own[:, place, None], spare, out=spare)
+        spare *= values[:, place, None]
+        lead += spare
+        found[(lead > ahead).all(axis=1) & (found < 0)] = place
     return found

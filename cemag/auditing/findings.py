@@ -105,23 +105,25 @@ def _fewest(audit: Audit, table: pd.DataFrame) -> Finding:
 
 
 def _ablation(audit: Audit, table: pd.DataFrame) -> Finding:
-    worst = table.nlargest(3, "recall_lost")
+    losing = table[table["recall_lost"] > 0]
+    worst = losing.nlargest(3, "recall_lost")
     listed = "; ".join(
-        f"{row['class']} without {row['top_feature']}: {100 * row['recall']:.0f} % to "
+        f"{row['class']} without {_isolated(row['top_feature'])}: {100 * row['recall']:.0f} % to "
         f"{100 * row['recall_without_top']:.0f} %"
         for _, row in worst.iterrows()
     )
     numbers = {
         "mean_lost": float(table["recall_lost"].mean()),
-        "most_lost": float(worst["recall_lost"].max()),
+        "most_lost": max(0.0, float(table["recall_lost"].max())),
     }
     means = table[table["role"] != ""].groupby("role")["recall_lost"].mean()
     if len(means) == 2:
         numbers |= {f"lost_{role}": float(value) for role, value in means.items()}
     text = (
         f"Measured: with its top feature held at the mean, a class loses {_points(numbers['mean_lost'])} of "
-        f"recall on average. Most: {listed}."
+        f"recall on average, and {len(losing)} of {len(table)} classes lose any."
     )
+    text += f" Most: {listed}." if listed else ""
     if "lost_minority" in numbers:
         text += (
             f" Minority classes lose {_points(numbers['lost_minority'])}, majority classes "
@@ -159,9 +161,9 @@ def _shared(audit: Audit) -> Finding:
     if many.empty:
         text = "No feature is among the top 10 % of most instances in more than one class."
         return Finding("shared", "no feature serves several classes", text, numbers, "cnn_frequency")
-    listed = "; ".join(f"{row['feature']}: {row['classes']}" for _, row in many.head(3).iterrows())
+    listed = "; ".join(f"{_isolated(row['feature'])}: {row['classes']}" for _, row in many.head(3).iterrows())
     text = (
-        f"{len(many)} of {audit.n_features} features are among the top 10 % of most instances in more than "
+        f"{len(many)} of {audit.n_features:,} features are among the top 10 % of most instances in more than "
         f"one class. The most shared: {listed}."
     )
     title = f"{len(many)} features serve more than one class"
@@ -207,6 +209,11 @@ def _next(audit: Audit) -> Finding:
 def _names(classes: pd.Series) -> str:
     names = [str(name) for name in classes]
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _isolated(name: str) -> str:
+    """Name that leaves the direction of the words around it alone, whatever its script."""
+    return name if name.isascii() else f"\u2068{name}\u2069"
 
 
 def _points(share: float) -> str:

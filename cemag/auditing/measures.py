@@ -197,7 +197,10 @@ def permuted_null(
     rows = np.arange(ce.n_instances)
     if len(rows) > max_instances:
         of_class = max(1, max_instances // len(np.unique(labels)))
-        rows = sample_per_class(labels, of_class, random_state=random_state)[:max_instances]
+        rows = sample_per_class(labels, of_class, random_state=random_state)
+        if len(rows) > max_instances:  # more classes than that
+            drawn = np.random.default_rng(random_state).choice(rows, max_instances, replace=False)
+            rows = np.sort(drawn)
     null = permuted_weights(ce.take(rows), random_state=random_state)
     shares = concentration(null)
     return {

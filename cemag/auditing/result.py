@@ -128,7 +128,8 @@ class Audit:
         in_book = os.environ.get("CEMAG_BOOK") == "1"  # there, chapters are the pages beside this one
         more = " <a href='{}.html'>more</a>" if in_book else ""
         items = "".join(
-            f"<li><b>{escape(f.title)}.</b> {escape(f.text)}{more.format(f.chapter)}</li>"
+            f"<li><b>{escape(f.title[0].upper() + f.title[1:])}.</b> {escape(f.text)}"
+            f"{more.format(f.chapter)}</li>"
             for f in self.findings
         )
         columns = ["class", "role", "n", "recall", "required", "required_share", "top_share", "recall_lost"]

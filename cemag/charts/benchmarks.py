@@ -14,7 +14,12 @@ from cemag.runs import published_store
 
 __all__ = ["audit_scale", "audit_times"]
 
-KINDS = {"trained-like": "as a trained head", "random": "random factors", "svc": "RBF SVC"}
+KINDS = {
+    "trained-like": "as a trained head",
+    "random": "random factors",
+    "shared": "classes share a part",
+    "svc": "RBF SVC",
+}
 AXES = {"n": "instances", "d": "features", "c": "classes"}
 
 
@@ -46,25 +51,24 @@ def audit_scale() -> Figure:
     for name, words in AXES.items():
         others = [other for other in AXES if other != name]
         rows = factors[(factors[others] == pd.Series({o: base[o] for o in others})).all(axis=1)]
-        fixed = ", ".join(f"{base[other]:,} {AXES[other]}" for other in others)
-        parts.append(rows.assign(size=rows[name], grows=f"{words} ({fixed})"))
+        parts.append(rows.assign(size=rows[name], grows=words))
     data = pd.concat(parts)
     shown = ("kind", "n", "d", "c", "seconds", "beyond_inputs_gib", "required_mean", "cores")
     chart = (
         alt.Chart(data[["grows", "size", *shown]])
         .mark_line(point=alt.OverlayMarkDef(size=50), strokeWidth=1.5)
         .encode(
-            x=alt.X("size:Q").title(None).scale(type="log", base=2).axis(format=","),
+            x=alt.X("size:Q").title(None).scale(type="log", nice=False).axis(format="~s", tickCount=4),
             y=alt.Y("seconds:Q").title("seconds, audit and report").scale(type="log"),
             color=alt.Color("kind:N").title(None),
             strokeDash=alt.StrokeDash("kind:N").title(None),
             tooltip=tooltip(*shown),
         )
-        .properties(width=200, height=200)
+        .properties(width=155, height=190)
         .facet(alt.Facet("grows:N").title(None).sort([*dict.fromkeys(data["grows"])]), columns=3)
         .resolve_scale(x="independent")
     )
-    title = alt.Title(
-        "How the time of an audit grows", subtitle=f"{int(data['cores'].max())} cores; one run a point"
-    )
+    fixed = ", ".join(f"{base[name]:,} {words}" for name, words in AXES.items())
+    subtitle = f"one grows, the others stay at {fixed}; {int(data['cores'].max())} cores; one run a point"
+    title = alt.Title("How the time of an audit grows", subtitle=subtitle)
     return Figure(chart.properties(title=title), table)

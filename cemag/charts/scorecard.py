@@ -17,7 +17,7 @@ from cemag.charts.registries import PlainTable
 from cemag.charts.studies import four_digits, tooltip
 from cemag.charts.theme import NULL_COLOUR
 from cemag.charts.verdicts import BADGES
-from cemag.claims.claim import CLAIMS, FAMILIES
+from cemag.claims.claim import CLAIMS, FAMILIES, Claim
 from cemag.claims.scorecard import Row
 from cemag.runs import Study
 
@@ -37,8 +37,13 @@ VERDICT_COLOURS = alt.Scale(
     domain=["holds", "holds in part", "does not hold", "undecided", "not run"],
     range=["#00704f", "#8a5a00", "#b34700", "#5a5f66", "#bbbbbb"],
 )
-DECISIONS = alt.Scale(domain=["holds", "fails", "undecided"], range=["#00704f", "#b34700", NULL_COLOUR])
-MARKS = alt.Scale(domain=["holds", "fails", "undecided"], range=["circle", "triangle-down", "square"])
+OVERALL = "mean over data sets"
+DECISIONS = alt.Scale(
+    domain=["holds", "fails", "undecided", OVERALL], range=["#009E73", "#D55E00", NULL_COLOUR, "currentColor"]
+)
+MARKS = alt.Scale(
+    domain=["holds", "fails", "undecided", OVERALL], range=["circle", "triangle-down", "square", "diamond"]
+)
 
 
 @dataclass(frozen=True)
@@ -52,50 +57,54 @@ class Scorecard:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        heads = (
-            "claim",
-            "models",
-            "the paper",
-            "the records",
-            "cases",
-            "mean over data sets",
-            "depends",
-            "look, compute",
-        )
+        heads = ("models", "the paper", "the records", "cases", "mean over data sets", "depends", "more")
         head = "".join(f"<th>{name}</th>" for name in heads)
-        body = "".join(self._row(row, first=i % len(FAMILIES) == 0) for i, row in enumerate(self.rows))
+        body = "".join(
+            (self._claim(row, len(heads)) if i % len(FAMILIES) == 0 else "") + self._row(row)
+            for i, row in enumerate(self.rows)
+        )
         table = f"<table class='cemag-verdicts'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         return table + "".join(_runs_of(family, study) for family, study in self._studies().items())
 
     def _studies(self) -> dict[str, Study]:
         return {row.family: row.study for row in self.rows}
 
-    def _row(self, row: Row, *, first: bool) -> str:
-        finding = row.finding
-        claim = (
-            f"<th scope='rowgroup' rowspan='{len(FAMILIES)}'>{row.claim.id}<br>"
-            f"<span class='cemag-statement'>{escape(row.claim.statement)}</span></th>"
+    def _claim(self, row: Row, n_columns: int) -> str:
+        return (
+            f"<tr class='cemag-claim'><th scope='rowgroup' colspan='{n_columns}'>{row.claim.id} "
+            f"<span class='cemag-statement'>{escape(row.claim.statement)}</span></th></tr>"
         )
-        cases = f"{finding.holds} hold, {finding.fails} fail, {finding.undecided} undecided"
-        parts = "; ".join(f"{name} {count}" for name, count in finding.parts().items())
-        mean = f"{row.mean:.3g} {finding.unit} ({row.low:.3g} to {row.high:.3g})" if finding.n else ""
-        effect = f"<br>median effect {row.effect:.2g} sd" if row.effect == row.effect else ""
-        needed = "" if row.needed != row.needed else f"<br>{_runs(row.needed)}"
-        cases += f"<br><span class='cemag-statement'>holds: {escape(parts)}</span>{needed}"
-        chapter = CHAPTERS[row.family][row.claim.id]
+
+    def _row(self, row: Row) -> str:
+        finding, chapter = row.finding, CHAPTERS[row.family][row.claim.id]
+        mean = f"{row.mean:.3g} {finding.unit}<br>({row.low:.3g} to {row.high:.3g})" if finding.n else ""
         cells = [
             escape(FAMILIES[row.family]),
             _badge(row.says),
             _badge(finding.verdict),
-            f"{cases}<br><span class='cemag-statement'>holds: {escape(parts)}</span>{needed}"
-            if finding.n
-            else "",
-            escape(mean) + effect,
-            "on rule or bound" if row.depends else "no",
-            f"<a href='{chapter}.html'>chapter</a>, <a href='#runs-{row.family}'>runs</a>, "
-            f"<a href='setup.html#data'>data</a><br><code>{escape(row.command)}</code>",
+            _cases(row) if finding.n else "",
+            f"<span class='cemag-together'>{mean}</span>",
+            "yes" if row.depends else "no",
+            f"<a href='{chapter}.html'>chapter</a> <a href='#runs-{row.family}'>runs</a> "
+            "<a href='setup.html#data'>data</a>",
         ]
-        return f"<tr>{claim if first else ''}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+        return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _cases(row: Row) -> str:
+    """How many hold; unfolded, for which parts, how large the effect is, and what computes it again."""
+    finding = row.finding
+    lines = [f"{finding.holds} hold, {finding.fails} fail, {finding.undecided} undecided", finding.question]
+    lines += [f"{name}: holds in {count}" for name, count in finding.parts().items()]
+    if row.effect == row.effect:
+        lines.append(f"median effect: {row.effect:.2g} standard deviations towards the claim")
+    if row.needed == row.needed:
+        lines.append(_runs(row.needed))
+    body = "<br>".join(escape(line) for line in lines)
+    return (
+        f"<details><summary>{finding.holds} of {finding.n} hold</summary>{body}"
+        f"<br><code>{escape(row.command)}</code></details>"
+    )
 
 
 def _badge(verdict: str) -> str:
@@ -120,58 +129,73 @@ def _runs(needed: float) -> str:
 
 
 def claim_intervals(rows: Sequence[Row]) -> Figure:
-    """Every case of every claim with its interval, beside the bound that it is held against."""
-    parts = [
-        row.finding.cases.assign(
-            claim=f"{row.claim.id}: {row.claim.title}", models=FAMILIES[row.family], bound=row.claim.value
-        )
-        for row in rows
-        if row.finding.cases is not None and row.finding.n
+    """Every case of every claim with its interval, and the mean over data sets, beside the bound."""
+    shown = [row for row in rows if row.finding.cases is not None and row.finding.n]
+    data = four_digits(pd.concat([_intervals_of(row) for row in shown], ignore_index=True))
+    panels = [
+        _claim_panel(data[data["claim"] == claim.id], claim, unit)
+        for claim, unit in {row.claim.id: (row.claim, row.finding.unit) for row in shown}.values()
     ]
-    data = pd.concat(parts, ignore_index=True)
-    if "augmenter" not in data:
-        data["augmenter"] = ""
-    columns = [
-        *(
-            "claim",
-            "models",
-            "dataset",
-            "class",
-            "augmenter",
-            "mean",
-            "low",
-            "high",
-            "n",
-            "decision",
-            "bound",
-        ),
-    ]
-    data = four_digits(data[columns].fillna({"augmenter": ""}))
-    base = alt.Chart(data)
-    y = alt.Y("models:N").title(None).sort(list(FAMILIES.values()))
-    bounds = base.mark_rule(strokeDash=[4, 3], color=NULL_COLOUR).encode(x="mean(bound):Q")
-    points = base.mark_point(filled=True, size=45, opacity=0.75).encode(
-        x=alt.X("mean:Q").title("% of the CEs or of the magnitude, points, or correlation"),
-        y=y,
-        yOffset=alt.YOffset("jitter:Q"),
-        color=alt.Color("decision:N").scale(DECISIONS).title(None),
-        shape=alt.Shape("decision:N").scale(MARKS).title(None),
-        tooltip=tooltip("dataset", "class", "augmenter", "mean", "low", "high", "n"),
-    )
-    points = points.transform_calculate(jitter="sin(datum.mean * 1000)")
-    chart = (
-        alt.layer(bounds, points)
-        .properties(width=235, height=alt.Step(34))
-        .facet(alt.Facet("claim:N").title(None), columns=2)
-        .resolve_scale(x="independent")
-        .resolve_axis(x="independent")
-    )
     title = alt.Title(
         "Every case behind the scorecard",
-        subtitle="means of cases; dashed: the bound; hover for the interval",
+        subtitle="thin: a case, 95 % interval; thick: mean over data sets, bootstrap; dashed: the bound",
     )
     everything = reduce(add, {id(row.study): row.study for row in rows}.values())
-    return Figure(chart.properties(title=title), data, everything)
+    return Figure(alt.vconcat(*panels, title=title, spacing=14), data, everything)
+
+
+def _intervals_of(row: Row) -> pd.DataFrame:
+    """A line a case, smallest mean first, and one for the mean over data sets."""
+    cases = row.finding.cases
+    assert cases is not None
+    overall = {"dataset": "all", "class": "", "decision": OVERALL, "n": cases["dataset"].nunique()}
+    overall |= {"mean": row.mean, "low": row.low, "high": row.high}
+    lines = pd.concat([cases.sort_values("mean"), pd.DataFrame([overall])], ignore_index=True)
+    lines = lines.assign(
+        claim=row.claim.id,
+        models=FAMILIES[row.family],
+        bound=row.claim.value,
+        line=range(len(lines)),
+        augmenter=lines["augmenter"].fillna("") if "augmenter" in lines else "",
+    )
+    columns = ("claim", "models", "dataset", "class", "augmenter", "line", "n", "decision")
+    return lines[[*columns, "mean", "low", "high", "bound"]]
+
+
+def _claim_panel(data: pd.DataFrame, claim: Claim, unit: str) -> Any:
+    base = alt.Chart(data)
+    y = alt.Y("models:N").title(None).sort(list(FAMILIES.values()))
+    offset = alt.YOffset("line:O")
+    colour = alt.Color("decision:N").scale(DECISIONS).title(None)
+    # an interval of a few runs may be far wider than the means differ
+    ends = [*data["mean"], claim.value]
+    pad = 0.12 * (max(ends) - min(ends)) or 1.0
+    domain = [min(ends) - pad, max(ends) + pad]
+    x = alt.X("mean:Q").title(unit or "Spearman correlation").scale(domain=domain, clamp=True, nice=False)
+    bound = base.mark_rule(strokeDash=[4, 3], color=NULL_COLOUR).encode(x="mean(bound):Q")
+    rules = base.mark_rule(clip=True).encode(
+        x="low:Q",
+        x2="high:Q",
+        y=y,
+        yOffset=offset,
+        color=colour,
+        strokeWidth=alt.when(alt.datum.decision == OVERALL).then(alt.value(3)).otherwise(alt.value(1)),
+    )
+    points = base.mark_point(filled=True, opacity=1).encode(
+        x=x,
+        y=y,
+        yOffset=offset,
+        color=colour,
+        shape=alt.Shape("decision:N").scale(MARKS).title(None),
+        size=alt.when(alt.datum.decision == OVERALL).then(alt.value(90)).otherwise(alt.value(26)),
+        tooltip=tooltip("dataset", "class", "augmenter", "mean", "low", "high", "n"),
+    )
+    lines = int(data["line"].max()) + 1
+    return alt.layer(bound, rules, points).properties(
+        width=430,
+        height=data["models"].nunique() * max(26, 5 * lines),
+        title=alt.Title(f"{claim.id}: {claim.title}", fontSize=12),
+    )
 
 
 def sensitivity_matrix(rows: Sequence[Row]) -> Figure:

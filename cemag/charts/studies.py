@@ -35,10 +35,12 @@ __all__ = [
 ]
 
 WIDTH, ROW_HEIGHT, COLUMNS = 250, 20, 2
-NULL_SOURCES = alt.Scale(
-    domain=["half-normal noise", "weights permuted", "labels shuffled", "before training"],
-    range=["stroke", "square", "cross", "triangle-up"],
-)
+NULL_SHAPES = {
+    "half-normal noise": "stroke",
+    "weights permuted": "square",
+    "labels shuffled": "cross",
+    "before training": "triangle-up",
+}
 FREQUENCY_AXES = {"mean_magnitude": "top_frequency", "mean_magnitude_active": "activation_frequency"}
 FREQUENCY_TITLES = ("frequency among the top 10 % (circular)", "frequency of being active (not circular)")
 
@@ -80,19 +82,30 @@ def concentration(study: Study) -> Figure:
     data = summary(rows, "value", ["dataset", "augmenter", "class", "quantity", "source"])
     measure = choice("quantity", list(data["quantity"].unique()), "measure")
     model = alt.datum.source == "model"
-    points = _by_augmenter(data, alt.X("mean:Q").title("value of the chosen measure"), model)
+    present = [source for source in NULL_SHAPES if source in set(data["source"])]
+    colours = alt.Scale(
+        domain=["majority", "minority", *present],
+        range=[*CLASS_COLOURS.range, *[NULL_COLOUR] * len(present)],
+    )
+    shapes = alt.Scale(
+        domain=["majority", "minority", *present],
+        range=[*CLASS_SHAPES.range, *[NULL_SHAPES[source] for source in present]],
+    )
+    value = alt.X("mean:Q").title("value of the chosen measure")
+    points = _by_augmenter(data, value, model, colours, shapes)
     nulls = (
         alt.Chart(data)
-        .mark_point(size=55, strokeWidth=1.4, color=NULL_COLOUR)
+        .mark_point(size=55, filled=True, opacity=0.8)
         .encode(
             x="mean:Q",
             y=_augmenter_axis(),
-            shape=alt.Shape("source:N").title("null").scale(NULL_SOURCES),
+            color=alt.Color("source:N").scale(colours).title(None),
+            shape=alt.Shape("source:N").scale(shapes).title(None),
             tooltip=tooltip("source", "mean", "n"),
         )
         .transform_filter(~model)
     )
-    layers = alt.layer(nulls, points).resolve_scale(shape="independent")
+    layers = alt.layer(nulls, points)
     chart = _facets(layers, data, "Concentration of CE magnitude", n_of(data, study), [measure])
     return Figure(chart, data, study)
 
@@ -148,14 +161,13 @@ def frequency_against_magnitude(study: Study, augmenters: Sequence[str] = ("none
 def augmentation_effect(study: Study) -> Figure:
     """What each augmenter does to minority recall and to the CEs that minority instances require."""
     data = four_digits(augmentation_effects(study))
-    base = alt.Chart(data).encode(
-        color=alt.Color("augmenter:N").sort(augmenter_order(data)).title(None),
-        shape=alt.Shape("augmenter:N").sort(augmenter_order(data)).title(None),
-    )
+    order = augmenter_order(data)
+    base = alt.Chart(data).encode(color=alt.Color("augmenter:N").scale(domain=order).title(None))
+    shape = alt.Shape("augmenter:N").scale(domain=order).title(None)  # of points: a rule would draw it too
     x = alt.X("recall:Q").title("change in minority recall (percentage points)")
     y = alt.Y("required:Q").title("change in CEs required (points of % of all CEs)")
     points = base.mark_point(filled=True, size=80).encode(
-        x=x, y=y, tooltip=tooltip("dataset", "augmenter", "recall", "required", "n")
+        x=x, y=y, shape=shape, tooltip=tooltip("dataset", "augmenter", "recall", "required", "n")
     )
     across = base.mark_rule(opacity=0.5).encode(x="recall_low:Q", x2="recall_high:Q", y="required:Q")
     along = base.mark_rule(opacity=0.5).encode(x="recall:Q", y="required_low:Q", y2="required_high:Q")
@@ -188,19 +200,25 @@ def four_digits(data: pd.DataFrame) -> pd.DataFrame:
     return data.assign(**{name: [float(f"{v:.4g}") for v in data[name]] for name in numbers})
 
 
-def _by_augmenter(data: pd.DataFrame, x: alt.X, keep: Any = None) -> Any:
+def _by_augmenter(
+    data: pd.DataFrame,
+    x: alt.X,
+    keep: Any = None,
+    colours: alt.Scale = CLASS_COLOURS,
+    shapes: alt.Scale = CLASS_SHAPES,
+) -> Any:
     """Points with intervals, a row an augmenter, a colour and a shape a class."""
     base = alt.Chart(data)
     if keep is not None:
         base = base.transform_filter(keep)
     y = _augmenter_axis()
-    colour = alt.Color("class:N").scale(CLASS_COLOURS).title(None)
+    colour = alt.Color("class:N").scale(colours).title(None)
     rules = base.mark_rule(strokeWidth=1.5, clip=True).encode(x="low:Q", x2="high:Q", y=y, color=colour)
     points = base.mark_point(filled=True, size=70, opacity=0.9).encode(
         x=x,
         y=y,
         color=colour,
-        shape=alt.Shape("class:N").scale(CLASS_SHAPES).title(None),
+        shape=alt.Shape("class:N").scale(shapes).title(None),
         tooltip=tooltip("dataset", "augmenter", "class", "mean", "low", "high", "sd", "n"),
     )
     return alt.layer(rules, points).properties(width=WIDTH, height=alt.Step(ROW_HEIGHT))
