@@ -1,6 +1,5 @@
 """The built book, in a browser with no network: every chart drawn, nothing fetched from elsewhere."""
 
-import shutil
 import threading
 from pathlib import Path
 
@@ -8,10 +7,9 @@ import pytest
 
 from cemag.publishing import build_book, html_folder
 from cemag.publishing.serve import make_server
+from tests.in_browser import CHROMIUM, DRAWN, contrast
 
 ROOT = Path(__file__).parents[1]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 # Jupyter Book 1 declares a constant of its own twice on each page
 NOT_OURS = ("THEBE_JS_URL",)
 
@@ -29,13 +27,6 @@ def book():
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/"
         server.shutdown()
-
-
-@pytest.fixture(scope="session")
-def browser():
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
 
 
 @pytest.fixture(params=["light", "dark"])
@@ -70,17 +61,6 @@ def ours(errors):
     # a browser asks for a favicon by itself, and the theme complains of a first visit
     known = (*NOT_OURS, "favicon", "404 (File not found)", "invalid theme mode")
     return [error for error in errors if not any(text in error for text in known)]
-
-
-DRAWN = """charts => charts.map(chart => {
-  const svg = chart.querySelector("svg.marks");
-  if (!svg) return {marks: 0, width: 0, height: 0, text: chart.textContent.slice(0, 80)};
-  const box = svg.getBoundingClientRect();
-  const marks = svg.querySelectorAll(".mark-symbol path, .mark-rect path, .mark-rule line, .mark-line path");
-  const area = m => { const b = m.getBoundingClientRect(); return b.width + b.height; };
-  const shown = [...marks].filter(m => area(m) > 0);
-  return {marks: shown.length, width: box.width, height: box.height, text: ""};
-})"""
 
 
 @pytest.mark.parametrize("name", pages())
@@ -160,7 +140,7 @@ def test_a_reader_chooses_a_class_and_hovers_for_a_feature(page, book):
     chart.locator("select[name=choose_label]").select_option(options[9])
     page.wait_for_timeout(500)
     assert bars.evaluate_all("all => all.map(bar => bar.getAttribute('d'))") != before
-    bars.first.hover()
+    bars.first.hover(force=True)  # cells of the nearest feature lie above the bars, and answer for them
     tooltip = page.locator("#vg-tooltip-element.visible")
     tooltip.wait_for()
     assert "feature" in tooltip.inner_text()
@@ -188,19 +168,6 @@ def test_chart_text_stands_out_from_the_page(page, book):
     )
     assert contrast(ink, paper) > 4.5
     assert (sum(paper) < 200) == (page.scheme == "dark")
-
-
-def contrast(one, other):
-    """Contrast ratio of two sRGB colours, as WCAG defines it."""
-
-    def luminance(colour):
-        linear = [
-            v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in (c / 255 for c in colour)
-        ]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    high, low = sorted((luminance(one), luminance(other)), reverse=True)
-    return (high + 0.05) / (low + 0.05)
 
 
 def test_mathematics_is_drawn_and_numbered(page, book):

@@ -4,7 +4,7 @@ import pytest
 
 import cemag
 from cemag.auditing import digits_example
-from tests.test_book_in_browser import CHROMIUM, DRAWN, QUIET, contrast
+from tests.in_browser import CHROMIUM, DRAWN, contrast
 
 pytestmark = [
     pytest.mark.browser,
@@ -20,24 +20,21 @@ def report(tmp_path_factory):
 
 
 @pytest.fixture(params=["light", "dark"])
-def page(request, report):
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        context = browser.new_context(color_scheme=request.param, viewport={"width": 1200, "height": 900})
-        context.set_default_timeout(20_000)
-        context.set_offline(True)
-        page = context.new_page()
-        page.errors, page.scheme = [], request.param
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and page.errors.append(message.text))
-        page.on("requestfailed", lambda asked: page.errors.append(f"it asks for {asked.url}"))
-        page.goto(report.as_uri())
-        page.wait_for_function(
-            "[...document.querySelectorAll('.chart')].every(c => c.querySelector('svg.marks'))"
-        )
-        yield page
-        browser.close()
+def page(request, report, browser):
+    context = browser.new_context(color_scheme=request.param, viewport={"width": 1200, "height": 900})
+    context.set_default_timeout(20_000)
+    context.set_offline(True)
+    page = context.new_page()
+    page.errors, page.scheme = [], request.param
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("console", lambda message: message.type == "error" and page.errors.append(message.text))
+    page.on("requestfailed", lambda asked: page.errors.append(f"it asks for {asked.url}"))
+    page.goto(report.as_uri())
+    page.wait_for_function(
+        "[...document.querySelectorAll('.chart')].every(c => c.querySelector('svg.marks'))"
+    )
+    yield page
+    context.close()
 
 
 def column(page, table, place):

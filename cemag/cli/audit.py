@@ -110,8 +110,12 @@ def _network(checkpoint: Path, arch: str, data: str) -> Factors:
     from cemag.models.images import CIFAR10, Normalisation, image_tensor
 
     check_known("image set", data, IMAGE_DATASETS)
-    images = load_images(data)
-    model = checkpoint_model(checkpoint, arch, n_classes=len(images.class_names))
+    model = checkpoint_model(checkpoint, arch)  # before the data, which may have to be downloaded
+    head, images = find_last_linear(model), load_images(data)
+    if head.out_features != len(images.class_names):
+        raise CemagError(
+            f"{checkpoint}: a network of {head.out_features} classes, and {data} has {len(images.class_names)}"
+        )
     own = CIFAR10 if data == "cifar10" else Normalisation.of(image_tensor(images.X_train))
     ce = embed_images(model, images.X_test, own)
     return factors(
@@ -121,7 +125,7 @@ def _network(checkpoint: Path, arch: str, data: str) -> Factors:
         images.y_test,
         class_names=images.class_names,
         model_name=f"{arch} from {checkpoint.name}, on the test part of {data}",
-        notes=[f"The last linear layer is {find_last_linear(model)}."],
+        notes=[f"The last linear layer is {head}."],
     )
 
 

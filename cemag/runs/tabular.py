@@ -120,7 +120,7 @@ def _nulls(spec: RunSpec, fitted: Any, split: Split) -> dict[str, pa.Table]:
         ce = embed(model, split.X_test[rows])
         return Judged(ce, split.y_test[rows], _training_view(spec, model, given))
 
-    mixed_up = replace(split, y_train=shuffled(split.y_train, spec.seed))
+    mixed_up = replace(split, y_train=shuffled(split.y_train, spec.data_seed))
     misled = fit_model(spec.model, mixed_up.X_train, mixed_up.y_train, None, random_state=spec.seed)
     own = judged(fitted, split)
     tables = null_tables(own, {"shuffled_labels": judged(misled, mixed_up)}, random_state=spec.data_seed)
