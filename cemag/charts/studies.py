@@ -36,7 +36,7 @@ __all__ = [
 
 WIDTH, ROW_HEIGHT, COLUMNS = 250, 20, 2
 NULL_SHAPES = {
-    "half-normal noise": "stroke",
+    "half-normal noise": "triangle-down",
     "weights permuted": "square",
     "labels shuffled": "cross",
     "before training": "triangle-up",

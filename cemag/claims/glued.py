@@ -53,7 +53,8 @@ def _shares(study: Study) -> dict[str, str]:
     texts = {}
     for source, name in names.items():
         means = 100 * table[table["source"] == source].groupby(["dataset", "class"])["value"].mean().dropna()
-        texts[name] = f"{means.min():.3g} to {means.max():.3g} %" if len(means) else "(not run)"
+        ends = list(dict.fromkeys(f"{end:.3g}" for end in (means.min(), means.max())))
+        texts[name] = f"{' to '.join(ends)} %" if len(means) else "(not run)"
     return texts
 
 

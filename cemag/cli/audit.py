@@ -114,7 +114,8 @@ def _network(checkpoint: Path, arch: str, data: str) -> Factors:
     head, images = find_last_linear(model), load_images(data)
     if head.out_features != len(images.class_names):
         raise CemagError(
-            f"{checkpoint}: a network of {head.out_features} classes, and {data} has {len(images.class_names)}"
+            f"{checkpoint}: a network of {head.out_features} classes, "
+            f"and {data} has {len(images.class_names)}"
         )
     own = CIFAR10 if data == "cifar10" else Normalisation.of(image_tensor(images.X_train))
     ce = embed_images(model, images.X_test, own)
