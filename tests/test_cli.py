@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from cemag.cli import main
 from cemag.runs import ImageRunSpec, RunSpec, RunStore, image_specs, run
 
 SPEC = RunSpec(dataset="breast_cancer", augmenter="ros")
@@ -33,19 +32,11 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def cemag(monkeypatch, capsys, store):
-    """Run a command in this process, on a store of its own: status, standard output, standard error."""
+def cemag(monkeypatch, command_line, store):
+    """Run a command on a store of its own."""
     monkeypatch.setenv("CEMAG_STORE", str(store.root))
     monkeypatch.setenv("CEMAG_NETWORKS", str(store.root.parent / "networks"))
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["cemag", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        shown = capsys.readouterr()
-        return end.value.code or 0, shown.out, shown.err
-
-    return command
+    return command_line
 
 
 def refused(outcome, *says):

@@ -1,30 +1,15 @@
 """`cemag audit` and `cemag compare`: from files to words, a report and tables; bad input is one line."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
 
 from cemag.auditing import digits_example, read_audit
-from cemag.cli import main
 from cemag.models.resnet import resnet
 
 
 class Unwanted:
     """What a checkpoint may not hold: an object, which only unpickling brings back."""
-
-
-@pytest.fixture
-def cemag(monkeypatch, capsys):
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["cemag", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        shown = capsys.readouterr()
-        return end.value.code or 0, shown.out, shown.err
-
-    return command
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +28,10 @@ def files(example, tmp_path):
     return [part for name, file in names for part in (f"--{name}", tmp_path / file)]
 
 
-def test_plain_factors_give_words_a_report_and_tables(cemag, files, example, tmp_path):
+def test_plain_factors_give_words_a_report_and_tables(command_line, files, example, tmp_path):
     counts = ",".join(map(str, example.class_counts))
     where = ["--report", tmp_path / "out.html", "--tables", tmp_path / "tables"]
-    status, out, err = cemag("audit", *files, "--counts", counts, *where)
+    status, out, err = command_line("audit", *files, "--counts", counts, *where)
     assert (status, err) == (0, "")
     assert "Minority classes need" in out
     audit = read_audit(tmp_path / "tables")
@@ -55,30 +40,30 @@ def test_plain_factors_give_words_a_report_and_tables(cemag, files, example, tmp
     assert "<!doctype html>" in (tmp_path / "out.html").read_text()
 
 
-def test_one_file_of_factors_gives_the_same(cemag, files, example, tmp_path):
+def test_one_file_of_factors_gives_the_same(command_line, files, example, tmp_path):
     path = example.factors.save(tmp_path / "factors.npz")
-    status, _, _ = cemag("audit", "--factors", path, "--tables", tmp_path / "one")
+    status, _, _ = command_line("audit", "--factors", path, "--tables", tmp_path / "one")
     assert status == 0
-    cemag("audit", *files, "--tables", tmp_path / "other")
+    command_line("audit", *files, "--tables", tmp_path / "other")
     one, other = (read_audit(tmp_path / name).per_class for name in ("one", "other"))
     assert one["required"].equals(other["required"])
     assert one["recall"].equals(other["recall"])
 
 
-def test_two_audits_are_compared(cemag, example, tmp_path):
+def test_two_audits_are_compared(command_line, example, tmp_path):
     for name, weight in (("before", None), ("after", "balanced")):
         path = digits_example(class_weight=weight).factors.save(tmp_path / f"{name}.npz")
-        cemag("audit", "--factors", path, "--tables", tmp_path / name)
-    status, out, err = cemag("compare", tmp_path / "before", tmp_path / "after")
+        command_line("audit", "--factors", path, "--tables", tmp_path / name)
+    status, out, err = command_line("compare", tmp_path / "before", tmp_path / "after")
     assert (status, err) == (0, "")
     assert "recall, all classes" in out
     assert "on the same instances" in out
 
 
-def test_a_network_is_audited_on_the_test_part_of_its_set(cemag, tmp_path):
+def test_a_network_is_audited_on_the_test_part_of_its_set(command_line, tmp_path):
     network = resnet("resnet20", 10, 1, seed=3)
     torch.save(network.state_dict(), tmp_path / "net.pt")
-    status, out, err = cemag(
+    status, out, err = command_line(
         "audit", "--checkpoint", tmp_path / "net.pt", "--arch", "resnet20", "--data", "digits_images"
     )
     assert (status, err) == (0, "")
@@ -101,29 +86,29 @@ def test_a_network_is_audited_on_the_test_part_of_its_set(cemag, tmp_path):
         (["--factors", "x.npz", "--counts", "many"], "counts is 'many'"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(cemag, tmp_path, monkeypatch, arguments, says):
+def test_bad_input_is_one_line_and_status_2(command_line, tmp_path, monkeypatch, arguments, says):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.pkl").write_bytes(b"\x80\x04N.")
     digits_example().factors.save(tmp_path / "x.npz")
-    status, out, err = cemag("audit", *arguments)
+    status, out, err = command_line("audit", *arguments)
     assert (status, out) == (2, "")
     assert says in err
     assert err.count("\n") == 1
 
 
-def test_a_network_of_other_classes_than_the_data_is_refused(cemag, tmp_path):
+def test_a_network_of_other_classes_than_the_data_is_refused(command_line, tmp_path):
     torch.save(resnet("resnet20", 7, 1).state_dict(), tmp_path / "net.pt")
     options = ["--arch", "resnet20", "--data", "digits_images"]
-    status, _, err = cemag("audit", "--checkpoint", tmp_path / "net.pt", *options)
+    status, _, err = command_line("audit", "--checkpoint", tmp_path / "net.pt", *options)
     assert status == 2
     assert "a network of 7 classes, and digits_images has 10" in err
     torch.save(Unwanted(), tmp_path / "code.pt")
-    status, _, err = cemag("audit", "--checkpoint", tmp_path / "code.pt", *options)
+    status, _, err = command_line("audit", "--checkpoint", tmp_path / "code.pt", *options)
     assert status == 2
     assert "code.pt" in err
 
 
-def test_a_folder_that_is_no_audit_is_named(cemag, tmp_path):
-    status, out, err = cemag("compare", tmp_path, tmp_path)
+def test_a_folder_that_is_no_audit_is_named(command_line, tmp_path):
+    status, out, err = command_line("compare", tmp_path, tmp_path)
     assert (status, out) == (2, "")
     assert "not a readable audit" in err
