@@ -200,16 +200,12 @@ def _sizes(given: Mapping[Any, int] | Sequence[int] | None, made: Factors) -> ND
 def _null_table(made: Factors, labels: NDArray[np.intp], n: int, random_state: int) -> pd.DataFrame:
     """Mean, spread and n of each quantity for permuted weights and for half-normal noise."""
     drawn = permuted_null(made.ce, labels, max_instances=n, random_state=random_state)
-    rows = [
-        {
-            "source": "permuted_weights",
-            "quantity": name,
-            "mean": float(np.nanmean(values)),
-            "sd": float(np.nanstd(values, ddof=1)) if len(values) > 1 else float("nan"),
-            "n": len(values),
-        }
-        for name, values in drawn.items()
-    ]
+    rows = []
+    for name, values in drawn.items():
+        known = values[np.isfinite(values)]  # a share of nothing is no share
+        mean = float(known.mean()) if len(known) else float("nan")
+        sd = float(known.std(ddof=1)) if len(known) > 1 else float("nan")
+        rows.append({"source": "permuted_weights", "quantity": name, "mean": mean, "sd": sd, "n": len(known)})
     noise = half_normal_null(made.ce.n_features)
     rows += [
         {"source": "half_normal", "quantity": name, "mean": noise[name], "sd": float("nan"), "n": 0}

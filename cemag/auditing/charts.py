@@ -103,7 +103,8 @@ class AuditCharts:
         correct = self._audit.per_instance[self._audit.per_instance["correct"]]
         role = self._audit.per_class.set_index("class")["role"].replace("", self._rest)
         by_role = correct["label"].map(role).astype(object)
-        data = pd.concat([_cumulative(part, name) for name, part in correct["required"].groupby(by_role)])
+        parts = [_cumulative(part, name) for name, part in correct["required"].groupby(by_role)]
+        data = pd.concat(parts) if parts else pd.DataFrame(columns=["role", "k", "share", "n"])
         chart = (
             alt.Chart(_short(data))
             .mark_line(interpolate="step-after", point=False, strokeWidth=2)

@@ -87,8 +87,8 @@ def _fewest(audit: Audit, table: pd.DataFrame) -> Finding:
         f"An instance needs {numbers['required']:.3g} of {audit.n_features:,} CEs on average over classes; "
         "the same model with each class's weights permuted needs "
         f"{numbers['required_null']:.3g}. Fewest: {listed}. "
-        f"The top 10 % carry {100 * numbers['top_share']:.0f} % of the magnitude (permuted weights "
-        f"{100 * numbers['top_share_null']:.0f} %, noise {100 * numbers['top_share_noise']:.0f} %). "
+        f"The top 10 % carry {_per_cent(numbers['top_share'])} of the magnitude (permuted weights "
+        f"{_per_cent(numbers['top_share_null'])}, noise {_per_cent(numbers['top_share_noise'])}). "
     )
     by_role = table[table["role"] != ""].groupby("role")["required"].mean()
     if len(by_role) == 2:
@@ -214,6 +214,10 @@ def _names(classes: pd.Series) -> str:
 def _isolated(name: str) -> str:
     """Name that leaves the direction of the words around it alone, whatever its script."""
     return name if name.isascii() else f"\u2068{name}\u2069"
+
+
+def _per_cent(share: float) -> str:
+    return f"{100 * share:.0f} %" if np.isfinite(share) else "(no share: all CEs are zero)"
 
 
 def _points(share: float) -> str:

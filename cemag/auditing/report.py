@@ -150,8 +150,8 @@ def render(audit: Audit, book: str = "") -> str:
 
 
 def _specification(chart: Any) -> str:
-    # inside a script element only "</" can end it
-    return json.dumps(chart.to_dict(), separators=(",", ":")).replace("</", "<\\/")
+    # a name may hold anything, and "<" is what a script element ends, or begins anew, with
+    return json.dumps(chart.to_dict(), separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _tables(audit: Audit) -> list[dict[str, Any]]:

@@ -121,7 +121,7 @@ class Audit:
         columns = ["class", "role", "n", "recall", "required", "top_share", "recall_lost"]
         shown = self.per_class.dropna(subset=["required"]).nsmallest(8, "required")[columns]
         titles = "\n".join(f"- {finding.title}" for finding in self.findings)
-        table = shown.to_string(index=False, float_format=lambda value: f"{value:.3g}")
+        table = shown.to_string(index=False, na_rep="–", float_format=lambda value: f"{value:.3g}")
         return f"Audit of {self.headline}\n{titles}\nclasses that require the fewest CEs:\n{table}"
 
     def _repr_html_(self) -> str:
@@ -134,7 +134,9 @@ class Audit:
         )
         columns = ["class", "role", "n", "recall", "required", "required_share", "top_share", "recall_lost"]
         shown = self.per_class.dropna(subset=["required"]).nsmallest(12, "required")[columns]
-        table = shown.to_html(index=False, float_format=lambda value: f"{value:.3g}", classes="cemag-table")
+        table = shown.to_html(
+            index=False, na_rep="–", float_format=lambda value: f"{value:.3g}", classes="cemag-table"
+        )
         return f"<div class='cemag-audit'><p>{escape(self.headline)}</p><ul>{items}</ul>{table}</div>"
 
     # ------------------------------------------------------------------ pictures and files

@@ -8,6 +8,7 @@ import pytest
 
 import cemag
 from cemag.auditing import digits_example, factors, read_audit
+from cemag.auditing.report import render
 from cemag.auditing.result import TABLES
 from cemag.auditing.tables import roles
 from cemag.errors import CemagError, DataError, StoreError
@@ -146,6 +147,44 @@ def test_a_binary_model_with_one_sum_has_both_classes():
     assert audit.accuracy == 1
     assert audit.per_class["recall"].tolist() == [1, 1]
     assert (audit.per_class["required"] > 0).any()
+
+
+RANDOM = np.random.default_rng(0)
+EDGES = {
+    "one instance": ([[1.0, 2.0]], [[1.0, 0.0], [0.0, 1.0]], [1]),
+    "one feature": ([[1.0], [2.0]], [[1.0], [0.5]], [0, 0]),
+    "one sum": (RANDOM.normal(size=(30, 4)), RANDOM.normal(size=4), RANDOM.integers(0, 2, 30)),
+    "all wrong": ([[1.0, 2.0]] * 3, np.eye(2), [0, 0, 0]),
+    "all zero": (np.zeros((5, 3)), np.eye(3), [0, 1, 2, 0, 1]),
+    "more classes than features": (
+        RANDOM.random((90, 2)),
+        RANDOM.normal(size=(40, 2)),
+        RANDOM.integers(0, 40, 90),
+    ),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", EDGES)
+def test_whatever_is_audited_can_be_told_drawn_kept_and_compared(name, tmp_path):
+    features, weights, labels = EDGES[name]
+    found = cemag.audit(features=features, weights=weights, labels=labels)
+    assert "nan" not in (found.summary() + repr(found) + found._repr_html_()).lower()
+    for _, chart in found.charts:
+        chart.to_dict()
+    found.report(tmp_path / "audit.html")
+    again = read_audit(found.to_parquet(tmp_path / "tables"))
+    assert again.summary() == found.summary()
+    assert "more" not in cemag.compare(found, again).summary()
+
+
+def test_names_from_anywhere_are_text_in_the_report():
+    names = ["</script><script>alert(1)</script>", "<b>bold</b>", "\"'&"]
+    made = factors(RANDOM.random((60, 3)), RANDOM.normal(size=(3, 3)), labels=RANDOM.integers(0, 3, 60),
+                   class_names=names, feature_names=names, model_name=names[0])  # fmt: skip
+    text = render(cemag.audit(made))
+    assert "<script>alert" not in text
+    assert "<b>bold" not in text
 
 
 # ---------------------------------------------------------------------- files
