@@ -32,6 +32,7 @@ bench: $(READY)  ## print how the package compares with plain loops and with the
 	$(BIN)/python benchmarks/bench_metrics.py
 	$(BIN)/python benchmarks/bench_eos.py
 	$(BIN)/python benchmarks/bench_training.py
+	$(BIN)/python benchmarks/bench_audit.py --small
 
 lock: $(UV)  ## resolve requirements.lock anew
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
