@@ -1,6 +1,6 @@
 """Altair charts of studies, in one theme, with the data and the runs behind each. Draws; runs nothing."""
 
-from cemag.charts.benchmarks import audit_scale, audit_times
+from cemag.charts.benchmarks import audit_scale, audit_times, learning_curve, standard_recipe
 from cemag.charts.embeddings import ce_bars
 from cemag.charts.figure import Figure
 from cemag.charts.images import (
@@ -44,6 +44,7 @@ __all__ = [
     "image_coverage",
     "image_settings",
     "learning",
+    "learning_curve",
     "performance",
     "recall_and_size",
     "relations",
@@ -54,5 +55,6 @@ __all__ = [
     "scores",
     "sensitivity_matrix",
     "side_by_side",
+    "standard_recipe",
     "unstated_choices",
 ]

@@ -1,18 +1,20 @@
-"""How the time of an audit grows, from the stored run of its benchmark."""
+"""What the stored runs of two benchmarks say: how the time of an audit grows, and whether training works."""
 
 from __future__ import annotations
 
 import json
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from cemag.charts.figure import Figure
 from cemag.charts.studies import tooltip
+from cemag.charts.theme import CLASS_COLOURS
 from cemag.errors import StoreError
 from cemag.runs import published_store
 
-__all__ = ["audit_scale", "audit_times"]
+__all__ = ["audit_scale", "audit_times", "learning_curve", "standard_recipe"]
 
 KINDS = {
     "trained-like": "as a trained head",
@@ -21,6 +23,13 @@ KINDS = {
     "svc": "RBF SVC",
 }
 AXES = {"n": "instances", "d": "features", "c": "classes"}
+REPORTED = 0.70  # about; ResNet-32, plain cross-entropy, lossless CIFAR-10-LT 100:1: Cao et al. (2019)
+HALVES = {
+    "test_accuracy": "all classes",
+    "majority": "larger half of the classes",
+    "minority": "smaller half of the classes",
+}
+HALF_COLOURS = alt.Scale(domain=[*HALVES.values()], range=["#009E73", *CLASS_COLOURS.to_dict()["range"]])
 
 
 def audit_times() -> pd.DataFrame:
@@ -31,15 +40,59 @@ def audit_times() -> pd.DataFrame:
     StoreError
         If there are none.
     """
-    path = published_store().root / "benchmarks" / "audit.jsonl"
+    table = _stored("audit.jsonl", "bench_audit.py")
+    return table.assign(kind=table["kind"].map(KINDS), seconds=table["audit_s"] + table["report_s"])
+
+
+def learning_curve() -> pd.DataFrame:
+    """The lines that ``benchmarks/learning_curve.py`` wrote beside the published records, a row an epoch.
+
+    Raises
+    ------
+    StoreError
+        If there are none.
+    """
+    table = _stored("learning.jsonl", "learning_curve.py").sort_values("epoch")
+    recall = np.stack(table["recall"].tolist())  # classes from the largest to the smallest
+    half = recall.shape[1] // 2
+    return table.assign(majority=recall[:, :half].mean(axis=1), minority=recall[:, -half:].mean(axis=1))
+
+
+def _stored(name: str, script: str) -> pd.DataFrame:
+    path = published_store().root / "benchmarks" / name
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:
-        raise StoreError(
-            f"{path}: no readable benchmark ({error}); benchmarks/bench_audit.py makes it"
-        ) from None
-    table = pd.DataFrame(rows)
-    return table.assign(kind=table["kind"].map(KINDS), seconds=table["audit_s"] + table["report_s"])
+        raise StoreError(f"{path}: no readable benchmark ({error}); benchmarks/{script} makes it") from None
+    return pd.DataFrame(rows)
+
+
+def standard_recipe() -> Figure:
+    """Accuracy on the test set of the one stored run of the standard recipe, epoch by epoch."""
+    table = learning_curve()
+    data = table.rename(columns=HALVES).melt(
+        ["epoch", "lr"], [*HALVES.values()], var_name="part", value_name="accuracy"
+    )
+    lines = (
+        alt.Chart(data)
+        .mark_line(point=alt.OverlayMarkDef(size=18), strokeWidth=1.5)
+        .encode(
+            x=alt.X("epoch:Q").title("epoch"),
+            y=alt.Y("accuracy:Q").title("accuracy on the test images").scale(domain=[0, 1]),
+            color=alt.Color("part:N").title(None).scale(HALF_COLOURS),
+            tooltip=["part:N", *tooltip("epoch", "accuracy", "lr")],
+        )
+    )
+    literature = alt.Chart().mark_rule(strokeDash=[4, 3]).encode(y=alt.datum(REPORTED))
+    run = table.iloc[-1]
+    what = f"{run['network']}, {run['n_train']:,} images, 100:1, recipe {run['recipe']}"
+    reached = f"accuracy {run['test_accuracy']:.3f} after epoch {run['epoch']}"
+    subtitle = [
+        f"{what}; one run, seed {run['seed']}",
+        f"{reached}; dashed: about {REPORTED:.2f}, as reported",
+    ]
+    title = alt.Title("The standard recipe on long-tailed CIFAR-10", subtitle=subtitle)
+    return Figure((lines + literature).properties(title=title, width=440, height=260), data)
 
 
 def audit_scale() -> Figure:
