@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cemag.errors import DataError
 
-__all__ = ["as_array", "class_labels", "label_positions", "names_of", "numbers"]
+__all__ = ["as_array", "class_labels", "label_positions", "names_of", "not_finite", "numbers"]
 
 BLOCK = 1 << 22  # values tested for NaN at a time: a mapped file is never read whole
 DENSE_BYTES = 8 << 30  # a sparse matrix above this (as float64) would fill an ordinary machine
@@ -87,12 +87,19 @@ def numbers(name: str, values: Any, ndim: int) -> NDArray[Any]:
         raise DataError(f"{name} is of dtype {array.dtype}: real numbers are needed")
     if array.ndim != ndim:
         raise DataError(f"{name} has shape {array.shape}: {ndim} dimension(s) are needed")
-    if array.dtype.kind == "f":
-        _refuse_infinite(name, array)
+    if array.dtype.kind == "f" and (found := not_finite(array)):
+        raise DataError(f"{name} holds {found}")
     return array
 
 
-def _refuse_infinite(name: str, array: NDArray[Any]) -> None:
+def not_finite(array: NDArray[Any]) -> str:
+    """Say how many NaN and infinite values an array holds and where the first is; empty where there are none.
+
+    Examples
+    --------
+    >>> not_finite(np.array([[1.0, np.nan], [np.inf, np.nan]]))
+    '2 NaN and 1 infinite values, the first in row 0, column 1'
+    """
     step = max(1, BLOCK // max(1, array[:1].size))
     n_nan, n_infinite, first = 0, 0, None
     for start in range(0, len(array), step):
@@ -105,12 +112,11 @@ def _refuse_infinite(name: str, array: NDArray[Any]) -> None:
         if first is None:
             place = np.argwhere(~fine)[0]
             first = place[0] + start, *place[1:]
-    if first is not None:
-        axes = zip(("row", "column") if array.ndim == 2 else ("place",), first, strict=True)
-        place_text = ", ".join(f"{axis} {index}" for axis, index in axes)
-        raise DataError(
-            f"{name} holds {n_nan} NaN and {n_infinite} infinite values, the first in {place_text}"
-        )
+    if first is None:
+        return ""
+    axes = zip(("row", "column") if array.ndim == 2 else ("place",), first, strict=True)
+    where = ", ".join(f"{axis} {index}" for axis, index in axes)
+    return f"{n_nan} NaN and {n_infinite} infinite values, the first in {where}"
 
 
 def class_labels(classes: Any, n_classes: int) -> NDArray[Any]:

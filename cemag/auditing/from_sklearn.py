@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cemag.auditing.arrays import not_finite
 from cemag.auditing.factors import Factors, factors
 from cemag.auditing.sklearn_steps import SUPPORTED, Step, bare, linear_step
 from cemag.errors import CemagError, DataError
@@ -157,11 +158,19 @@ def _predictions(model: Any, X: Any) -> NDArray[Any]:
     try:
         predicted = np.asarray(model.predict(X))
     except (ValueError, TypeError) as error:
-        first = (str(error).strip().splitlines() or ["no reason given"])[0]
-        raise DataError(f"{describe(model)} refuses X: {first}") from None
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+        if "NaN" in reason or "infinity" in reason:
+            reason += _counted(X)
+        raise DataError(f"{describe(model)} refuses X: {reason}") from None
     if predicted.ndim != 1:
         raise CemagError(f"{describe(model)} gives several labels a row: one class a row is needed")
     return predicted
+
+
+def _counted(X: Any) -> str:
+    values = np.asarray(X)  # of a sparse matrix: an object, which is not looked into
+    found = not_finite(values) if values.dtype.kind == "f" and values.ndim == 2 else ""
+    return f" It holds {found}" if found else ""
 
 
 def _column_names(model: Any, X: Any) -> list[str] | None:

@@ -311,8 +311,13 @@ def test_instances_that_the_model_refuses():
     model = LogisticRegression().fit(*BINARY)
     with pytest.raises(DataError, match="LogisticRegression refuses X: X has 3 features"):
         sklearn_factors(model, X2[:, :3], Y2)
-    with pytest.raises(DataError, match="LogisticRegression refuses X: Input X contains NaN"):
-        sklearn_factors(model, np.full_like(X2, np.nan), Y2)
+    for value, reason in ((np.nan, "NaN. It holds 2 NaN and 0"), (np.inf, "infinity.* holds 0 NaN and 2")):
+        bad = X2.copy()
+        bad[3, 1] = bad[5, 0] = value
+        said = f"LogisticRegression refuses X: Input X contains {reason} infinite .* first in row 3, column 1"
+        for X in (bad, pd.DataFrame(bad)):
+            with pytest.raises(DataError, match=said):
+                sklearn_factors(model, X, Y2)
     with pytest.raises(DataError, match=r"labels holds [23] in row 0, which is not one of the 2 classes"):
         sklearn_factors(model, X2, Y2 + 2)
 

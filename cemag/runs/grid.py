@@ -133,11 +133,11 @@ def run_grid(
     for spec in result.skipped:
         store.get(spec)
     missing = sorted((s for s in unique.values() if s not in store), key=_expected_cost, reverse=True)
-    _check_data(missing)
     if device != "auto" and any(isinstance(spec, ImageRunSpec) for spec in missing):
         from cemag.training import choose_device
 
-        choose_device(device)
+        choose_device(device)  # first: data may have to be downloaded
+    _check_data(missing)
     if not missing:
         return result
     with _executor(executor, jobs, timeout) as pool, _bar(len(missing), progress) as advance:

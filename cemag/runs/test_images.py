@@ -487,6 +487,7 @@ def test_a_gpu_that_is_absent_is_named_before_any_training(fresh, tmp_path, monk
     assert "unknown device 'gpu'" in refused(SPEC, UnknownNameError, device="gpu")
     store = RunStore(tmp_path / "store")
     monkeypatch.setattr("cemag.runs.local.LocalExecutor", lambda *_: pytest.fail("it starts workers"))
+    monkeypatch.setattr("cemag.datasets.load_images", lambda *_, **__: pytest.fail("it looks for data"))
     with pytest.raises(CemagError, match="there is no GPU"):
         run_grid([SPEC], store, device="cuda")
     assert not fresh.exists()
