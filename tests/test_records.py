@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cemag.charts import learning_curve
 from cemag.datasets import DATASETS, class_counts, dataset_status
 from cemag.runs import SCALES, RunStore, grid_specs, image_specs, run
 from cemag.runs.selection import PAPER_AUGMENTERS
+from cemag.training import RECIPES
 
 ROOT = Path(__file__).parents[1]
 STORE = RunStore(ROOT / "results")
@@ -42,6 +44,18 @@ def test_image_records_of_one_repetition_are_of_the_same_images_and_of_the_sizes
         if spec.imbalance == "exp":
             assert list(sizes) == list(class_counts(spec.n_max, len(sizes), spec.imbalance_ratio, "exp"))
         assert max(sizes) == spec.n_max
+
+
+def test_the_stored_run_of_the_standard_recipe_is_whole_and_a_few_points_below_the_literature():
+    curve = learning_curve()
+    recipe = RECIPES["long_tailed_200"]
+    assert set(curve["recipe"]) == {"long_tailed_200"}
+    assert set(curve["n_train"]) == {sum(class_counts(5000, 10, 100, "exp"))}
+    assert curve["epoch"].is_monotonic_increasing
+    assert curve["epoch"].iloc[-1] == recipe.epochs
+    assert list(curve["lr"]) == [recipe.learning_rate(epoch - 1) for epoch in curve["epoch"]]
+    np.testing.assert_allclose(curve["recall"].map(np.mean), curve["test_accuracy"], atol=2e-4)  # balanced
+    assert 0.64 < curve["test_accuracy"].iloc[-1] < 0.72
 
 
 def test_published_records_are_small_enough_to_keep():
