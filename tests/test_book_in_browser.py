@@ -80,7 +80,7 @@ def test_page_is_whole_without_a_network(page, book, name):
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
 
 
-CHARTS = {"logistic": 9, "svm": 9, "cnn": 4, "cnn_required": 7, "cnn_frequency": 3}
+CHARTS = {"logistic": 9, "svm": 9, "cnn": 5, "cnn_required": 7, "cnn_frequency": 3}
 
 
 def test_result_chapters_have_all_their_charts(page, book):

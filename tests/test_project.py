@@ -34,7 +34,7 @@ IMAGE_NAMES = {  # what `image_glued` gives; test_images_of_claims checks that i
     *("init-low", "init-high", "model-low", "model-high", "init-share", "active-share"),
 }
 
-OWN_NAMES = {"score-depends"}  # glued by the page itself, as are those of an audit
+OWN_NAMES = {"cnn-standard", "score-depends"}  # glued by the page itself, as are those of an audit
 
 
 def test_environment_yml_is_in_step_with_pyproject():
