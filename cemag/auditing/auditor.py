@@ -128,9 +128,16 @@ def _of_model(
     if any(base.__module__.startswith("torch.nn") for base in type(model).__mro__):
         from cemag.auditing.from_torch import torch_factors
 
-        return torch_factors(model, X, y, layer=layer, batch_size=batch_size, class_names=class_names)
+        if part is not None:
+            raise CemagError(f"part is {part}: it is for a CalibratedClassifierCV; a network takes layer=")
+        return torch_factors(
+            model, X, y, layer=layer, batch_size=batch_size, class_names=class_names,
+            feature_names=feature_names,
+        )  # fmt: skip
     from cemag.auditing.from_sklearn import sklearn_factors
 
+    if layer is not None:
+        raise CemagError(f"layer is {layer!r}: it is for a network; {type(model).__name__} has no layers")
     return sklearn_factors(model, X, y, part=part, class_names=class_names, feature_names=feature_names)
 
 
@@ -183,18 +190,30 @@ def _sizes(given: Mapping[Any, int] | Sequence[int] | None, made: Factors) -> ND
     """Training instances a class (C,), checked."""
     if given is None:
         return made.counts.astype(np.int64)
+    if isinstance(given, pd.Series):  # value_counts() is sorted by size: its index says whose is which
+        given = given.to_dict()
     if isinstance(given, Mapping):
-        by_name = {str(name): count for name, count in given.items()}
-        missing = [name for name in made.class_names if name not in by_name]
-        if missing:
-            raise DataError(f"class_counts has no entry for {', '.join(missing[:5])}")
-        given = [by_name[name] for name in made.class_names]
+        given = _in_order(given, made)
     sizes = np.asarray(given)
     if sizes.shape != (len(made.class_names),) or sizes.dtype.kind not in "iu" or (sizes < 0).any():
         raise DataError(
             f"class_counts is {given!r}: {len(made.class_names)} whole numbers of at least 0 are needed"
         )
     return sizes.astype(np.int64)
+
+
+def _in_order(given: Mapping[Any, int], made: Factors) -> list[int]:
+    """Counts in the order of the classes, by name or by label."""
+    keys = {str(key): count for key, count in given.items()}
+    for names in (made.class_names, [str(label) for label in made.ce.classes]):
+        if all(name in keys for name in names):
+            return [keys[name] for name in names]
+    try:
+        numbers = {float(key): count for key, count in given.items()}
+        return [numbers[float(label)] for label in made.ce.classes]
+    except (TypeError, ValueError, KeyError):
+        missing = [name for name in made.class_names if name not in keys]
+        raise DataError(f"class_counts has no entry for {', '.join(missing[:5])}") from None
 
 
 def _null_table(made: Factors, labels: NDArray[np.intp], n: int, random_state: int) -> pd.DataFrame:

@@ -75,6 +75,7 @@ def compare(
     before: Audit,
     after: Audit,
     *,
+    paired: bool | None = None,
     confidence: float = 0.95,
     n_resamples: int = 1000,
     random_state: int = 0,
@@ -84,8 +85,11 @@ def compare(
     Parameters
     ----------
     before, after : Audit
-        With the same class names. Where they are of the same instances in the same order, the
-        comparison is paired.
+        With the same class names.
+    paired : bool, optional
+        Whether both are of the same instances in the same order. When not given, they are taken to be
+        where the labels are the same row by row and are not merely sorted by class, as any two
+        test sets of one folder layout would be.
     confidence : float, default=0.95
     n_resamples : int, default=1000
     random_state : int, default=0
@@ -99,7 +103,8 @@ def compare(
     CemagError
         If the classes differ.
     DataError
-        If `confidence` is not between 0 and 1, or `n_resamples` below 100.
+        If `confidence` is not between 0 and 1, `n_resamples` is below 100, or `paired` is asked for
+        and the labels differ.
 
     Notes
     -----
@@ -119,7 +124,7 @@ def compare(
         raise DataError(f"confidence is {confidence}: it must be between 0 and 1")
     if n_resamples < 100:
         raise DataError(f"n_resamples is {n_resamples}: it must be at least 100")
-    paired = _same_instances(before, after)
+    paired = _same_instances(before, after, paired)
     drawn = np.random.default_rng(random_state)
     rows, draws = [], []
     sides = [_values(audit) for audit in (before, after)]
@@ -135,9 +140,15 @@ def compare(
     return Comparison(before, after, paired, per_class, overall, confidence)
 
 
-def _same_instances(before: Audit, after: Audit) -> bool:
-    labels = [audit.per_instance["label"].astype(str).to_numpy() for audit in (before, after)]
-    return len(labels[0]) == len(labels[1]) and bool((labels[0] == labels[1]).all())
+def _same_instances(before: Audit, after: Audit, asked: bool | None) -> bool:
+    one, other = (audit.per_instance["label"].astype(str).to_numpy() for audit in (before, after))
+    same = len(one) == len(other) and bool((one == other).all())
+    if asked is None:
+        runs = 1 + int((one[1:] != one[:-1]).sum())  # of equal labels: as many as classes where sorted
+        return same and runs > len(np.unique(one))
+    if asked and not same:
+        raise DataError("paired is True: the labels of the two audits are not the same row by row")
+    return asked
 
 
 def _values(audit: Audit) -> tuple[NDArray[Any], NDArray[Any], Array]:

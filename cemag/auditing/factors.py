@@ -6,6 +6,7 @@ Touches the arrays it is given, and the one file that `Factors.save` writes.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,6 +205,9 @@ def factors(
         raise DataError(f"class_names holds a name twice: {', '.join(shown)}")
     default = [DEFAULT_NAMES[kind].format(j) for j in range(rows.shape[1])]
     columns = names_of("feature_names", feature_names, default, "features")
+    if len(set(columns)) < len(columns):
+        twice = sorted(name for name, n in Counter(columns).items() if n > 1)
+        raise DataError(f"feature_names holds a name twice: {', '.join(twice[:5])}")
     index = label_positions(labels, labels_of_classes, shown, rows.shape[0])
     ce = ClassificationEmbeddings(rows, heads, offsets, labels_of_classes)  # type: ignore[arg-type]
     return Factors(ce, labels_of_classes[index], columns, shown, str(model_name), kind, tuple(notes))

@@ -97,11 +97,20 @@ def _fewest(audit: Audit, table: pd.DataFrame) -> Finding:
             f"Minority classes need {by_role['minority']:.3g}, majority classes {by_role['majority']:.3g}."
         )
     else:
-        text += "Which classes are in the minority is not known: give class_counts."
+        text += _no_roles(audit)
     title = f"carried by the fewest features: {_names(lowest['class'])}" + (
         f" and {tied} more" if tied else ""
     )
     return Finding("fewest", title, text, numbers, "cnn_required")
+
+
+def _no_roles(audit: Audit) -> str:
+    """Why minority and majority are not set beside each other."""
+    if (audit.per_class["role"] != "").any():
+        return "Minority and majority classes are not compared: of one of them none was predicted correctly."
+    if audit.settings["class_counts"] == "given":
+        return "All classes are equally large in class_counts: none is in the minority."
+    return "Which classes are in the minority is not known: give class_counts."
 
 
 def _ablation(audit: Audit, table: pd.DataFrame) -> Finding:

@@ -99,7 +99,8 @@ def load_factors(
         if given is not None:
             found[role] = _values(Path(given), role)
     if labels is not None:
-        found["labels"] = _labels(Path(labels), label_column, int(found["features"].shape[0]))
+        n_rows = int(found["features"].shape[0]) if np.ndim(found["features"]) else 1
+        found["labels"] = _labels(Path(labels), label_column, n_rows)
     if names is not None:
         found |= _names(Path(names))
     for role in ("weights", "labels"):
@@ -156,6 +157,8 @@ def _values(path: Path, role: str) -> NDArray[Any]:
         raise CemagError(f"{path}: holds no array named {role!r}")
     if isinstance(read, pd.DataFrame) and path.suffix == ".csv" and not _all_text(read.columns):
         read = pd.read_csv(path, header=None)  # its first line is numbers too, and no header
+        if read.shape[1] > 1 and read.iloc[0].tolist() == list(range(read.shape[1])):
+            read = read.iloc[1:]  # but the numbers of the columns, as pandas writes a table without names
     array = read.to_numpy() if isinstance(read, pd.DataFrame) else np.asarray(read)
     return array.ravel() if role == "bias" else array
 
@@ -185,7 +188,9 @@ def _archive(path: Path) -> dict[str, Any]:
 def _kernel_or_features(path: Path, found: dict[str, Any]) -> Any:
     kernel = [found.pop(f"kernel_{part}", None) for part in ("inputs", "support_vectors", "gamma")]
     if all(part is not None for part in kernel):
-        return KernelFeatures(kernel[0], kernel[1], float(kernel[2]))
+        if np.size(kernel[2]) != 1:
+            raise CemagError(f"{path}: kernel_gamma has shape {np.shape(kernel[2])}: one number is needed")
+        return KernelFeatures(kernel[0], kernel[1], float(np.ravel(kernel[2])[0]))
     if found.get("features") is None:
         raise CemagError(f"{path}: holds no array named 'features'")
     return found["features"]
@@ -227,14 +232,16 @@ def _headed(path: Path, n_rows: int) -> pd.DataFrame:
 def _names(path: Path) -> dict[str, list[str]]:
     if not path.is_file():
         raise CemagError(f"{path}: no such file")
-    if path.suffix == ".txt":
-        return {
-            "class_names": [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-        }
-    if path.suffix != ".json":
+    if path.suffix not in (".json", ".txt"):
         raise CemagError(f"{path}: names are read from .json or .txt")
     try:
-        found = json.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+    except (ValueError, OSError) as error:
+        raise CemagError(f"{path}: not text in UTF-8 ({error})") from None
+    if path.suffix == ".txt":
+        return {"class_names": [line.strip() for line in text.splitlines() if line.strip()]}
+    try:
+        found = json.loads(text)
     except ValueError as error:
         raise CemagError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(found, Mapping):
@@ -243,6 +250,8 @@ def _names(path: Path) -> dict[str, list[str]]:
         check_known(f"name in {path}", name, ("class_names", "feature_names", "classes"))
         if not isinstance(value, list):
             raise CemagError(f"{path}: {name} must be a list")
+        if not all(isinstance(one, str | int | float) for one in value):
+            raise CemagError(f"{path}: {name} must hold strings or numbers alone")
     return dict(found)
 
 
@@ -296,9 +305,11 @@ def checkpoint_model(path: Path_, arch: str, n_classes: int | None = None) -> Re
             torch.save(_safetensors(file), readable)
         try:
             state = _read_state(readable)
-            rows = len(state.get("linear.bias", torch.zeros(10))) if n_classes is None else n_classes
-            images = state.get("conv1.weight", torch.zeros(1, 3))
-            model = load_checkpoint(resnet(arch, rows, images.shape[1]), readable)
+            head, first = (state.get(name, torch.zeros(())) for name in ("linear.weight", "conv1.weight"))
+            if n_classes is None:
+                n_classes = len(head) if head.ndim == 2 else 10
+            channels = first.shape[1] if first.ndim == 4 else 3
+            model = load_checkpoint(resnet(arch, n_classes, channels), readable)
         except CemagError as error:
             raise CemagError(str(error).replace(str(readable), str(file))) from None
     model.eval()

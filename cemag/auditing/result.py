@@ -219,8 +219,16 @@ def read_audit(folder: str | os.PathLike[str]) -> Audit:
         tables = {name: pd.read_parquet(home / f"{name}.parquet") for name in TABLES}
     except (OSError, ValueError) as error:
         raise StoreError(f"{home}: not a readable audit ({' '.join(str(error).split())})") from None
-    if about.get("format") != FORMAT:
-        raise StoreError(f"{home}: format {about.get('format')!r}: {FORMAT} is supported")
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        found = about.get("format") if isinstance(about, dict) else about
+        raise StoreError(f"{home}: format {found!r}: {FORMAT} is supported")
+    try:
+        return _audit_of(home, about, tables)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{home}: not a whole audit ({type(error).__name__}: {error})") from None
+
+
+def _audit_of(home: Path, about: dict[str, Any], tables: dict[str, pd.DataFrame]) -> Audit:
     shape = (len(about["class_names"]), len(about["feature_names"]))
     long = tables.pop("per_feature")
     if len(long) != shape[0] * shape[1]:

@@ -251,6 +251,39 @@ def test_what_does_not_fit_is_refused_in_one_line(options, message):
     assert "\n" not in str(caught.value)
 
 
+def test_counts_go_to_the_classes_that_they_name():
+    features = np.random.default_rng(1).random((42, 3))
+    made = factors(features, np.eye(3), labels=np.tile(range(3), 14), class_names=list("abc"))
+    trained = pd.Series(list("bbbbbbbbccccca"))  # value_counts() begins with b
+    by_label = {1: 8, 2: 5, 0: 1}
+    for given in (
+        trained.value_counts(),
+        {"b": 8, "c": 5, "a": 1},
+        by_label,
+        {1.0: 8, 2.0: 5, 0.0: 1},
+        [1, 8, 5],
+    ):
+        table = cemag.audit(made, class_counts=given).per_class.set_index("class")
+        assert table["size"].to_dict() == {"a": 1, "b": 8, "c": 5}
+        assert table["role"].to_dict() == {"a": "minority", "b": "majority", "c": ""}
+    with pytest.raises(DataError, match="class_counts has no entry for c"):
+        cemag.audit(made, class_counts={"a": 1, "b": 2})
+
+
+def test_why_roles_are_not_compared_is_said():
+    labels = np.tile([0, 1], 20)
+    right, wrong = np.eye(2)[labels], np.eye(2)[np.zeros(40, int)]
+    said = {
+        "give class_counts": cemag.audit(factors(right, np.eye(2), labels=labels)),
+        "All classes are equally large": cemag.audit(
+            factors(right, np.eye(2), labels=labels), class_counts=[5, 5]
+        ),
+        "of one of them none": cemag.audit(factors(wrong, np.eye(2), labels=labels), class_counts=[9, 5]),
+    }
+    for words, found in said.items():
+        assert words in found.summary()
+
+
 def test_counts_of_the_classes_are_checked(example):
     for counts, message in (
         ([1, 2], "10 whole numbers"),

@@ -60,6 +60,25 @@ def test_other_instances_are_compared_without_pairs(pair):
     assert widths[0] > widths[1]
 
 
+def test_labels_sorted_by_class_do_not_make_instances_the_same():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 30)
+    one, other = (
+        cemag.audit(features=np.eye(3)[labels] + rng.random((90, 3)), weights=np.eye(3), labels=labels)
+        for _ in range(2)
+    )
+    assert not cemag.compare(one, other).paired
+    assert cemag.compare(one, other, paired=True).paired
+
+
+def test_pairs_can_be_declined_and_not_forced(pair):
+    assert cemag.compare(*pair).paired
+    assert not cemag.compare(*pair, paired=False).paired
+    elsewhere = cemag.audit(digits_example(1).factors)
+    with pytest.raises(DataError, match="paired is True: the labels"):
+        cemag.compare(pair[0], elsewhere, paired=True)
+
+
 def test_what_cannot_be_compared_is_refused(pair):
     rng = np.random.default_rng(0)
     other = cemag.audit(features=rng.random((9, 3)), weights=rng.random((3, 3)), labels=[0, 1, 2] * 3)

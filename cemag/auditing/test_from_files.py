@@ -10,6 +10,7 @@ from sklearn.datasets import make_classification
 from sklearn.svm import SVC
 
 from cemag.auditing import checkpoint_model, factors, load_factors, sklearn_factors
+from cemag.auditing.from_files import _names, _values
 from cemag.embeddings import KernelFeatures
 from cemag.errors import CemagError, DataError
 
@@ -98,6 +99,24 @@ def test_labels_in_lines_of_text(header, plain, tmp_path):
     assert load_factors(**(plain | {"labels": path, "names": text})).y.tolist() == Y.tolist()
     (tmp_path / "bias.csv").write_text("0.5\n-1\n")
     same(load_factors(**(plain | {"bias": tmp_path / "bias.csv"})), factors(F, W, [0.5, -1], Y))
+
+
+def test_a_header_of_column_numbers_is_no_class(tmp_path):
+    path = tmp_path / "numbered.csv"
+    for header in (True, False):
+        pd.DataFrame(W).to_csv(path, index=False, header=header)
+        np.testing.assert_allclose(_values(path, "weights"), W)
+
+
+def test_names_that_are_none(tmp_path):
+    (tmp_path / "latin.txt").write_bytes("café".encode("latin-1"))
+    (tmp_path / "odd.json").write_text('{"classes": [{}, 1]}')
+    (tmp_path / "twice.json").write_text('{"feature_names": ["a", "a", "b", "c"]}')
+    for name, says in {"latin.txt": "not text in UTF-8", "odd.json": "strings or numbers"}.items():
+        with pytest.raises(CemagError, match=says):
+            _names(tmp_path / name)
+    with pytest.raises(DataError, match="feature_names holds a name twice: a"):
+        factors(np.ones((2, 3)), np.eye(2, 3), labels=[0, 1], feature_names=["a", "a", "b"])
 
 
 def test_features_are_mapped_and_not_read(plain, monkeypatch):

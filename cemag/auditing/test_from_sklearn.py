@@ -32,6 +32,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, LinearSVC, NuSVC
 
+import cemag
 from cemag.auditing import sklearn_factors
 from cemag.embeddings import ClassificationEmbeddings, KernelFeatures
 from cemag.errors import CemagError, DataError
@@ -305,6 +306,11 @@ def test_what_is_no_fitted_classifier_is_refused():
     several = OneVsRestClassifier(LogisticRegression()).fit(X2, np.c_[Y2, 1 - Y2])
     with pytest.raises(CemagError, match="several labels a row"):
         sklearn_factors(several, *BINARY)
+
+
+def test_a_layer_is_for_networks():
+    with pytest.raises(CemagError, match=r"layer is 'fc'.*LogisticRegression has no layers"):
+        cemag.audit(LogisticRegression().fit(*BINARY), *BINARY, layer="fc")
 
 
 def test_instances_that_the_model_refuses():

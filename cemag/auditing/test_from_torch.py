@@ -6,8 +6,18 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
-from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset  # noqa: E402
+from torch.utils.data import (  # noqa: E402
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    RandomSampler,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
+import cemag  # noqa: E402
 from cemag.auditing import torch_factors  # noqa: E402
 from cemag.auditing.torch_batches import batches, class_names_of  # noqa: E402
 from cemag.errors import CemagError, DataError  # noqa: E402
@@ -260,8 +270,25 @@ def test_a_shuffling_loader_brings_its_labels_along():
     loader = DataLoader(Named(), batch_size=3, shuffle=True, generator=torch.Generator().manual_seed(1))
     made = torch_factors(perceptron(), loader)
     assert sorted(made.y) == sorted(Y)
-    with pytest.raises(DataError, match="the DataLoader shuffles X"):
-        torch_factors(perceptron(), DataLoader(TensorDataset(ROWS), shuffle=True), Y)
+    rows, order = TensorDataset(ROWS), range(len(ROWS))
+    drawing = [
+        DataLoader(rows, shuffle=True),
+        DataLoader(rows, sampler=WeightedRandomSampler(torch.ones(len(ROWS)), len(ROWS))),
+        DataLoader(rows, sampler=SubsetRandomSampler(order)),
+        DataLoader(rows, batch_sampler=BatchSampler(RandomSampler(rows), 3, drop_last=False)),
+    ]
+    for loader in drawing:
+        with pytest.raises(DataError, match="the DataLoader may draw X in another order"):
+            torch_factors(perceptron(), loader, Y)
+    assert (torch_factors(perceptron(), DataLoader(rows, batch_size=3), Y).y == Y).all()
+
+
+def test_features_of_a_network_take_the_names_that_are_given():
+    width = torch_factors(perceptron(), ROWS, Y).ce.n_features
+    names = [f"map {i}" for i in range(width)]
+    assert cemag.audit(perceptron(), ROWS, Y, feature_names=names).feature_names == tuple(names)
+    with pytest.raises(CemagError, match="part is 0"):
+        cemag.audit(perceptron(), ROWS, Y, part=0)
 
 
 def test_class_names_come_with_the_data():

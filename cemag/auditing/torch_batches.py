@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, SequentialSampler
 
 from cemag.auditing.arrays import as_array
 from cemag.errors import CemagError, DataError
@@ -134,8 +134,11 @@ def _raw(X: Any, batch_size: int, *, given: bool) -> Iterable[Any]:
     if isinstance(X, list | tuple) and not (len(X) and _is_item(X[0])):
         return _slices(as_array("X", X), batch_size)
     if isinstance(X, DataLoader):
-        if given and isinstance(X.sampler, RandomSampler):
-            raise DataError("y is given, and the DataLoader shuffles X: shuffle=False is needed")
+        if given and not _in_order(X):
+            raise DataError(
+                "y is given, and the DataLoader may draw X in another order: shuffle=False and no sampler "
+                "are needed, or labels from the DataLoader itself"
+            )
         return X
     if isinstance(X, Dataset | list | tuple) or (hasattr(X, "__getitem__") and hasattr(X, "__len__")):
         if not isinstance(X, IterableDataset) and len(X) == 0:
@@ -144,6 +147,16 @@ def _raw(X: Any, batch_size: int, *, given: bool) -> Iterable[Any]:
     if isinstance(X, Iterable):
         return X
     raise DataError(f"X is a {type(X).__name__}: a tensor, an array, a Dataset or a DataLoader is needed")
+
+
+def _in_order(loader: DataLoader) -> bool:
+    """Whether a loader is known to give every instance once, from the first to the last."""
+    if isinstance(loader.dataset, IterableDataset):
+        return True
+    batches = loader.batch_sampler
+    samplers = [loader.sampler] if batches is None else [loader.sampler, getattr(batches, "sampler", None)]
+    plain = batches is None or type(batches) is BatchSampler
+    return plain and all(type(sampler) is SequentialSampler for sampler in samplers)
 
 
 def _is_item(item: Any) -> bool:

@@ -96,10 +96,14 @@ def _cases(row: Row) -> str:
     finding = row.finding
     lines = [f"{finding.holds} hold, {finding.fails} fail, {finding.undecided} undecided", finding.question]
     lines += [f"{name}: holds in {count}" for name, count in finding.parts().items()]
+    if finding.equivalent is not None:
+        lines.append(f"{finding.equivalent} lie within the bound on both sides (two one-sided tests)")
+    if finding.unmeasured:
+        lines.append(f"{finding.unmeasured} of the undecided have a value in fewer than two repetitions")
     if row.effect == row.effect:
         lines.append(f"median effect: {row.effect:.2g} standard deviations towards the claim")
     if row.needed == row.needed:
-        lines.append(_runs(row.needed))
+        lines.append(_runs(row.needed, "seeds" if row.family == "cnn" else "folds"))
     body = "<br>".join(escape(line) for line in lines)
     return (
         f"<details><summary>{finding.holds} of {finding.n} hold</summary>{body}"
@@ -122,10 +126,10 @@ def _runs_of(family: str, study: Study) -> str:
     )
 
 
-def _runs(needed: float) -> str:
+def _runs(needed: float, what: str) -> str:
     if needed == float("inf"):
-        return "undecided cases lie at the bound"
-    return f"an undecided case would take some {needed:.0f} runs"
+        return f"most undecided cases would take more than 1,000 {what}: they lie near the bound"
+    return f"an undecided case would take some {needed:.0f} {what} for a power of 0.8"
 
 
 def claim_intervals(rows: Sequence[Row]) -> Figure:

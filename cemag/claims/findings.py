@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cemag.claims.claim import CLAIMS, Claim, Verdict
-from cemag.claims.inference import decide_cases
+from cemag.claims.inference import ALPHA, decide_cases, equivalences
 from cemag.claims.statistics import over_repeats, paired_repeats
 from cemag.claims.tables import (
     MILD_RULE,
@@ -68,6 +68,18 @@ class Finding:
     def n(self) -> int:
         """Number of cases."""
         return self.holds + self.fails + self.undecided
+
+    @property
+    def unmeasured(self) -> int:
+        """Of the undecided cases, those with a value in fewer than two repetitions."""
+        return 0 if self.cases is None else int(self.cases["se"].isna().sum())
+
+    @property
+    def equivalent(self) -> int | None:
+        """Cases that lie within the bound on both sides, for a claim of "not much"; None for others."""
+        if self.cases is None or "p_equivalent" not in self.cases:
+            return None
+        return int((self.cases["p_equivalent"] < ALPHA).sum())
 
     @property
     def verdict(self) -> Verdict:
@@ -218,8 +230,8 @@ def evaluate(
     Cases are data set x role, without augmentation, or data set x augmenter of the paper's, for claims
     about a change. Each rests on the repetitions as `over_repeats` has them, and is tested against the
     bound with Holm's correction over the claim's cases. Cases that have no spread to test by (a class
-    predicted correctly in fewer than two repetitions, a feature frequency that does not vary) are left
-    out: `Finding.n` counts what is there.
+    predicted correctly in fewer than two repetitions, a feature frequency that does not vary) are
+    undecided, and `Finding.unmeasured` says how many they are.
 
     Parameters
     ----------
@@ -238,8 +250,11 @@ def evaluate(
     value = claim.value if bound is None else bound
     measured = QUANTITIES[claim.quantity]
     by = ["dataset", "class", "augmenter"] if claim.compares else ["dataset", "class"]
-    cases = over_repeats(repetitions(claim, study, rule, share), "value", by)
-    cases = decide_cases(cases.dropna(subset=["mean", "se"]), value, claim.direction)
+    rows = repetitions(claim, study, rule, share)
+    cases = over_repeats(rows, "value", by).merge(rows[by].drop_duplicates(), on=by, how="right")
+    cases = decide_cases(cases.assign(n=cases["n"].fillna(0).astype(int)), value, claim.direction)
+    if claim.bound == "not much":
+        cases = cases.assign(p_equivalent=equivalences(cases, value))
     holds, fails, undecided = (int((cases["decision"] == d).sum()) for d in ("holds", "fails", "undecided"))
     low, high = (cases["mean"].min(), cases["mean"].max()) if len(cases) else (np.nan, np.nan)
     question = measured.question.format(f"{value:g}") + note

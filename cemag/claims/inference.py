@@ -5,6 +5,7 @@ Pure functions of numbers; scipy and statsmodels do the arithmetic, and are impo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -13,7 +14,16 @@ from numpy.typing import NDArray
 
 from cemag.errors import check_known
 
-__all__ = ["ALPHA", "POWER", "decide_cases", "equivalence", "hierarchical_interval", "power", "runs_needed"]
+__all__ = [
+    "ALPHA",
+    "POWER",
+    "decide_cases",
+    "equivalence",
+    "equivalences",
+    "hierarchical_interval",
+    "power",
+    "runs_needed",
+]
 
 ALPHA = 0.05  # of each one-sided test, after Holm's correction
 POWER = 0.8  # at which `runs_needed` aims
@@ -94,40 +104,75 @@ def equivalence(mean: float, se: float, df: float, margin: float) -> float:
     """
     from scipy import stats
 
+    if np.isnan(se):
+        return float("nan")
     if se == 0:
         return 0.0 if abs(mean) < margin else 1.0
     return float(max(stats.t.sf((mean + margin) / se, df), stats.t.cdf((mean - margin) / se, df)))
 
 
-def power(effect: float, n: int, alpha: float = ALPHA) -> float:
-    """Chance that a one-sided t test of n independent runs finds an effect, in standard deviations.
+def equivalences(cases: pd.DataFrame, margin: float) -> NDArray[np.float64]:
+    """P value of `equivalence` for every case (n_cases,), with Holm's correction; NaN where it has no spread.
 
     Examples
     --------
-    >>> round(power(2.0, 3), 2), round(power(2.0, 5), 2)
-    (0.71, 0.97)
+    >>> cases = pd.DataFrame({"mean": [0.0, 9.0], "se": 1.0, "df": 4})
+    >>> (equivalences(cases, 5.0) < ALPHA).tolist()
+    [True, False]
     """
-    from statsmodels.stats.power import TTestPower
+    columns = (cases[name].to_numpy(float) for name in ("mean", "se", "df"))
+    return _holm(np.array([equivalence(*case, margin) for case in zip(*columns, strict=True)], dtype=float))
 
-    return float(TTestPower().power(effect, n, alpha, alternative="larger"))
 
+def power(effect: float, n: int, alpha: float = ALPHA, folds: bool = False) -> float:
+    """Chance that a one-sided t test of n runs finds an effect, in standard deviations.
 
-def runs_needed(effect: float, alpha: float = ALPHA) -> float:
-    """Independent runs of one case for a power of 0.8, infinite beyond 1,000; NaN for an unknown effect.
+    Parameters
+    ----------
+    effect : float
+    n : int
+    alpha : float, default=0.05
+        Level of the test; over m cases Holm's correction starts with ``ALPHA / m``.
+    folds : bool, default=False
+        Whether the runs are the folds of one cross-validation, which share training rows: see
+        `over_repeats` for what that adds to the variance of their mean.
 
     Examples
     --------
-    >>> runs_needed(1.0), runs_needed(0.01)
-    (8.0, inf)
+    >>> round(power(2.0, 3), 2), round(power(2.0, 5), 2), round(power(2.0, 3, ALPHA / 12), 2)
+    (0.71, 0.97, 0.1)
+    """
+    from scipy import stats
+
+    spread = np.sqrt(1 / n + (1 / (n - 1) if folds else 0))
+    found = stats.nct.sf(stats.t.isf(alpha, n - 1), n - 1, effect / spread)
+    return float(found) if np.isfinite(found) else 1.0  # so far from zero that scipy gives up
+
+
+def runs_needed(effect: float, alpha: float = ALPHA, folds: bool = False, above: int = 1) -> float:
+    """Runs of one case for a power of 0.8, more than it has; infinite beyond 1,000, NaN for no known effect.
+
+    Parameters
+    ----------
+    effect, alpha, folds
+        As for `power`; of folds, as if more of them left the spread as it is.
+    above : int, default=1
+        Runs that there are, and that did not decide.
+
+    Examples
+    --------
+    >>> runs_needed(1.0), runs_needed(1.0, ALPHA / 12), runs_needed(0.01)
+    (8.0, 16.0, inf)
     """
     if not effect >= 0:
         return float("nan")
-    low, high = 2, MOST_RUNS
-    if power(effect, high, alpha) < POWER:
+    low, high = max(2, above + 1), MOST_RUNS
+    if power(effect, high, alpha, folds) < POWER:
         return float("inf")
     while low < high:  # power grows with the number of runs
         middle = (low + high) // 2
-        low, high = (low, middle) if power(effect, middle, alpha) >= POWER else (middle + 1, high)
+        enough = power(effect, middle, alpha, folds) >= POWER
+        low, high = (low, middle) if enough else (middle + 1, high)
     return float(low)
 
 
@@ -136,23 +181,27 @@ def hierarchical_interval(
     value: str,
     *,
     group: str = "dataset",
+    unit: Sequence[str] = ("split", "seed"),
     confidence: float = 0.95,
     n_resamples: int = 4000,
     random_state: int = 0,
 ) -> tuple[float, float]:
-    """Bootstrap interval of the mean over groups of the mean within each: groups, then rows within them.
+    """Bootstrap interval of the mean over groups of the mean within each: groups, then repetitions.
 
     Parameters
     ----------
     frame : DataFrame
-        A row a repetition; rows where `value` is NaN are left out.
+        A row a repetition and case; rows where `value` is NaN are left out.
     value, group : str
         Column to average, and the outer level that is drawn with replacement first.
+    unit : sequence of str
+        Columns that name a repetition. All rows of one are drawn together: they share a network, or
+        training rows. A frame without these columns has a row a repetition.
 
     Returns
     -------
     tuple of float
-        Lower and upper end; NaN for an empty frame. Memory is ``n_resamples`` x groups x rows a group.
+        Lower and upper end; NaN for an empty frame. Memory is ``n_resamples`` x groups x repetitions.
 
     Examples
     --------
@@ -160,18 +209,22 @@ def hierarchical_interval(
     >>> hierarchical_interval(frame, "x")
     (1.0, 3.0)
     """
-    parts = [part.to_numpy(float) for _, part in frame.dropna(subset=[value]).groupby(group)[value]]
-    if not parts:
+    frame = frame.dropna(subset=[value]).reset_index(drop=True)
+    if frame.empty:
         return float("nan"), float("nan")
-    rng = np.random.default_rng(random_state)
+    names = [name for name in unit if name in frame]
+    repetition = [frame[name] for name in names] or [frame.index.to_series()]
+    per_unit = frame.groupby([frame[group], *repetition])[value].agg(["sum", "count"])
+    parts = [part.to_numpy(float) for _, part in per_unit.groupby(level=0)]
     sizes = np.array([len(part) for part in parts])
-    padded = np.zeros((len(parts), sizes.max()))
+    padded = np.zeros((len(parts), sizes.max(), 2))  # sum and number of rows of each repetition
     for row, part in zip(padded, parts, strict=True):
         row[: len(part)] = part
+    rng = np.random.default_rng(random_state)
     groups = rng.integers(len(parts), size=(n_resamples, len(parts)))
     n = sizes[groups][..., None]
     rows = np.floor(rng.random((n_resamples, len(parts), sizes.max())) * n).astype(int)
-    inside = np.arange(sizes.max()) < n  # a group draws as many rows as it has
-    means = (padded[groups[..., None], rows] * inside).sum(-1) / n[..., 0]
-    low, high = np.quantile(means.mean(axis=1), [(1 - confidence) / 2, (1 + confidence) / 2])
+    inside = (np.arange(sizes.max()) < n)[..., None]  # a group draws as many repetitions as it has
+    total, count = np.moveaxis((padded[groups[..., None], rows] * inside).sum(axis=2), -1, 0)
+    low, high = np.quantile((total / count).mean(axis=1), [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)

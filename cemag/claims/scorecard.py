@@ -13,7 +13,7 @@ import numpy as np
 
 from cemag.claims.claim import CLAIMS, FAMILIES, MARGINS, Claim, Verdict
 from cemag.claims.findings import QUANTITIES, Finding, evaluate, repetitions
-from cemag.claims.inference import hierarchical_interval, runs_needed
+from cemag.claims.inference import ALPHA, hierarchical_interval, runs_needed
 from cemag.claims.tables import STRICT_RULE
 from cemag.errors import StoreError
 from cemag.metrics import OTHER_SHARES
@@ -54,7 +54,8 @@ class Row:
     mean, low, high : float
         Mean over data sets, with its hierarchical bootstrap interval.
     needed : float
-        Median number of repetitions that the undecided cases would take for a power of 0.8.
+        Median number of repetitions that the undecided cases would take for a power of 0.8, under the
+        correction and the design of the test; NaN where none can be told.
     sensitivity : mapping of str to str
         Verdict by every counting rule and other bound, the claim's own included.
     study : Study
@@ -126,9 +127,16 @@ def _row(claim: Claim, family: str, study: Study) -> Row:
 def _needed(finding: Finding, claim: Claim) -> float:
     if finding.cases is None or not finding.undecided:
         return float("nan")
-    cases = finding.cases[finding.cases["decision"] == "undecided"]
+    known = finding.cases.dropna(subset=["se"])
+    cases = known[(known["decision"] == "undecided") & (known["sd"] > 0)]
+    alpha = ALPHA / max(1, len(known))  # at which the correction starts
+    folds = (cases["se"] / cases["sd"]) ** 2 > 1.01 / cases["n"]
     effects = (cases["mean"] - claim.value).abs() / cases["sd"]
-    return float(np.median([runs_needed(effect) for effect in effects]))
+    runs = [
+        runs_needed(effect, alpha, of_folds, n)
+        for effect, of_folds, n in zip(effects, folds, cases["n"], strict=True)
+    ]
+    return float(np.median(runs)) if runs else float("nan")
 
 
 def _sensitivity(claim: Claim, study: Study) -> dict[str, Verdict]:
@@ -179,17 +187,33 @@ def published_verdicts() -> dict[str, dict[str, Any]]:
     """
     path = published_store().root / VERDICTS_FILE
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict) or not all(map(_is_verdict, found.values())):
+            raise ValueError("it does not hold a verdict with its counts for each claim")
+        return found
     except (OSError, ValueError) as error:
         raise StoreError(
             f"{path}: no readable verdicts ({error}); 'cemag claims --write' makes them"
         ) from None
 
 
+def _is_verdict(side: Any) -> bool:
+    return isinstance(side, dict) and {"verdict", "holds", "fails", "undecided", "runs"} <= set(side)
+
+
 def write_verdicts(rows: Sequence[Row]) -> Path:
-    """Write the verdicts beside the published records."""
+    """Write the verdicts beside the published records.
+
+    Raises
+    ------
+    StoreError
+        If they cannot be written.
+    """
     path = published_store().root / VERDICTS_FILE
-    path.write_text(json.dumps(verdicts_of(rows), indent=1) + "\n", encoding="utf-8")
+    try:
+        path.write_text(json.dumps(verdicts_of(rows), indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror or error})") from None
     return path
 
 

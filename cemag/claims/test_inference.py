@@ -1,5 +1,7 @@
 """Inference: levels and power by simulation, oracles from scipy and statsmodels, brute force for the rest."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import ttost_paired
 
 from cemag.claims import over_repeats
@@ -48,19 +51,33 @@ def test_at_no_effect_false_decisions_stay_under_the_level(n_cases, n, design):
         assert share <= ALPHA + SLACK, (wrong, share)
 
 
-@pytest.mark.parametrize(("effect", "n"), [(2.0, 3), (1.0, 5), (3.0, 3)])
-def test_at_an_effect_power_is_as_stated(effect, n):
-    found = decisions(simulated(np.random.default_rng(int(10 * effect) + n), effect, 1, n))
-    share = np.mean([of_study[0] == "holds" for of_study in found])
-    stated = power(effect, n)
+def correlated(rng, mean, n):
+    """Folds whose mean varies as that of folds which share training rows: by 1/n + 1/(n-1)."""
+    shared = rng.normal(0, np.sqrt(1 / (n - 1)), (N_STUDIES, 1))
+    values = rng.normal(mean, 1.0, (N_STUDIES, n)) + shared
+    study, split = np.meshgrid(range(N_STUDIES), range(n), indexing="ij")
+    frame = {"study": study.ravel(), "case": 0, "split": split.ravel(), "x": values.ravel()}
+    return over_repeats(pd.DataFrame(frame).assign(design="folds"), "x", ["study", "case"])
+
+
+@pytest.mark.parametrize(
+    ("effect", "n", "design"), [(2.0, 3, "seeds"), (1.0, 5, "seeds"), (3.0, 3, "seeds"), (2.0, 5, "folds")]
+)
+def test_at_an_effect_power_is_as_stated(effect, n, design):
+    rng = np.random.default_rng(int(10 * effect) + n)
+    cases = simulated(rng, effect, 1, n) if design == "seeds" else correlated(rng, effect, n)
+    share = np.mean([of_study[0] == "holds" for of_study in decisions(cases)])
+    stated = power(effect, n, folds=design == "folds")
     assert share == pytest.approx(stated, abs=3 * np.sqrt(stated * (1 - stated) / N_STUDIES))
 
 
 def test_the_runs_said_to_be_needed_are_the_fewest_that_reach_the_power():
-    for effect in (0.3, 0.8, 1.5, 4.0):
-        n = int(runs_needed(effect))
-        assert power(effect, n) >= 0.8
-        assert n == 2 or power(effect, n - 1) < 0.8
+    for effect, alpha, folds in product((0.3, 0.8, 1.5, 4.0), (ALPHA, ALPHA / 12), (False, True)):
+        n = int(runs_needed(effect, alpha, folds))
+        assert power(effect, n, alpha, folds) >= 0.8
+        assert n == 2 or power(effect, n - 1, alpha, folds) < 0.8
+    assert runs_needed(9.0, above=5) == 6  # five did not decide
+    assert runs_needed(1.0) == TTestPower().solve_power(1.0, None, ALPHA, 0.8, "larger").__ceil__()
     assert runs_needed(0.0) == np.inf
     assert np.isnan(runs_needed(float("nan")))
 
@@ -107,6 +124,24 @@ def test_equivalence_is_statsmodels_two_one_sided_tests(values, margin):
     assert found == pytest.approx(p, abs=1e-9)
     assert equivalence(0.0, 0.0, 2, margin) == 0.0
     assert equivalence(margin, 0.0, 2, margin) == 1.0
+
+
+def test_a_hierarchical_interval_draws_whole_repetitions():
+    rows = product(["a"], ["majority", "minority"], range(3))
+    frame = pd.DataFrame(rows, columns=["dataset", "class", "seed"])
+    frame["x"] = np.where(frame["class"] == "minority", 20.0, 10.0)
+    assert hierarchical_interval(frame, "x") == (15.0, 15.0)  # roles are not drawn
+
+
+def test_a_hierarchical_interval_covers_where_cases_share_their_repetition():
+    rng = np.random.default_rng(7)
+    frame = pd.DataFrame(product("a", range(5), range(12)), columns=["dataset", "augmenter", "seed"])
+    covered = 0
+    for _ in range(200):
+        effect = rng.normal(0, 1, 12)[frame["seed"]]  # what a seed does to all augmenters alike
+        low, high = hierarchical_interval(frame.assign(x=effect), "x", n_resamples=400)
+        covered += low <= 0 <= high
+    assert covered / 200 > 0.85  # a percentile bootstrap of twelve: a little below 95 %
 
 
 def test_a_hierarchical_interval_is_the_literal_bootstraps():

@@ -13,7 +13,8 @@ import pytest
 from cemag import metrics
 from cemag.claims import CLAIMS, FAMILIES, MARGINS, changed_verdicts, get_claim, judge, markdown, scorecard
 from cemag.claims.findings import QUANTITIES, evaluate
-from cemag.claims.scorecard import OTHER_BOUNDS, published_verdicts, verdicts_of
+from cemag.claims.inference import ALPHA
+from cemag.claims.scorecard import OTHER_BOUNDS, published_verdicts, verdicts_of, write_verdicts
 from cemag.errors import CemagError, StoreError, UnknownNameError
 from cemag.metrics import Rule
 from cemag.runs import RunStore, Study, grid_specs, published_store, published_studies
@@ -109,6 +110,54 @@ def test_the_mean_of_a_row_is_the_mean_of_its_data_sets_by_hand(rows, studies):
 def test_published_verdicts_are_what_the_records_give(rows):
     assert published_verdicts() == verdicts_of(rows)
     assert changed_verdicts(rows) == []
+
+
+def kept(study, keep):
+    return dataclasses.replace(study, records=tuple(r for r in study.records if keep(r.spec)))
+
+
+def test_fewer_runs_never_make_a_claim_hold(studies):
+    cnn = studies["cnn"]
+    whole = {name: evaluate(claim, cnn) for name, claim in CLAIMS.items()}
+    fewer = {
+        "one seed of one set": kept(cnn, lambda spec: spec.dataset != "cifar10" or spec.seed == 0),
+        "one seed": kept(cnn, lambda spec: spec.seed == 0),
+    }
+    for label, study in fewer.items():
+        for name, claim in CLAIMS.items():
+            found = evaluate(claim, study)
+            assert found.n == whole[name].n, (label, name)
+            assert found.holds <= whole[name].holds or found.verdict != "holds", (label, name)
+    assert {evaluate(claim, fewer["one seed"]).verdict for claim in CLAIMS.values()} == {"undecided"}
+    assert evaluate(get_claim("C1"), fewer["one seed"]).unmeasured == 6
+
+
+def test_how_many_changes_are_equivalent_to_none_is_counted(rows):
+    for row in rows:
+        cases = row.finding.cases
+        if row.claim.id != "C4b":
+            assert row.finding.equivalent is None
+            continue
+        within = cases[cases["p_equivalent"] < ALPHA]
+        assert row.finding.equivalent == len(within) <= row.finding.holds
+        assert (within["mean"].abs() < row.claim.value).all()
+
+
+def test_cases_without_a_value_are_undecided_and_counted(rows):
+    row = next(r for r in rows if (r.claim.id, r.family) == ("C4b", "svm"))
+    assert row.finding.n == 25
+    assert 0 < row.finding.unmeasured <= row.finding.undecided
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", '{"C1/svm": 3}', '{"C1/svm": {"verdict": "holds"}}', "{"])
+def test_verdicts_that_cannot_be_read_are_named(text, tmp_path, monkeypatch):
+    (tmp_path / "verdicts.json").write_text(text)
+    monkeypatch.setenv("CEMAG_RESULTS", str(tmp_path))
+    with pytest.raises(StoreError, match=r"verdicts\.json: no readable verdicts"):
+        published_verdicts()
+    monkeypatch.setenv("CEMAG_RESULTS", str(tmp_path / "nowhere"))
+    with pytest.raises(StoreError, match="cannot be written"):
+        write_verdicts([])
 
 
 def test_the_readme_has_the_generated_table(rows):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,9 +44,13 @@ def main() -> None:
     except KeyboardInterrupt:
         status = 130
     except Exception as error:
-        if not hasattr(error, "format_message"):  # what typer says of unknown options and the like
+        if hasattr(error, "format_message"):  # what typer says of unknown options and the like
+            status = _complain(error.format_message(), 2)
+        elif os.environ.get("CEMAG_TRACEBACK"):
             raise
-        status = _complain(error.format_message(), 2)
+        else:
+            said = f"{type(error).__name__}: {error}"
+            status = _complain(f"unexpected {said} (a bug: CEMAG_TRACEBACK=1 shows where)", 70)
     sys.exit(status or 0)
 
 

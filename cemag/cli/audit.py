@@ -61,12 +61,17 @@ def compare(
     before: Annotated[Path, typer.Argument(help="Folder that cemag audit --tables wrote.")],
     after: Annotated[Path, typer.Argument(help="Another, of a model with the same classes.")],
     confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
+    paired: Annotated[
+        bool | None,
+        typer.Option(help="Whether both are of the same instances; judged by the labels if none."),
+    ] = None,
 ) -> None:
     """Say what differs between two audits, with intervals."""
     from cemag.auditing import compare as compare_audits
     from cemag.auditing import read_audit
 
-    print(compare_audits(read_audit(before), read_audit(after), confidence=confidence).summary())
+    audits = read_audit(before), read_audit(after)
+    print(compare_audits(*audits, paired=paired, confidence=confidence).summary())
 
 
 def _check_targets(report: Path | None, tables: Path | None) -> None:
@@ -74,6 +79,8 @@ def _check_targets(report: Path | None, tables: Path | None) -> None:
     for path in filter(None, (report, tables)):
         if not path.parent.is_dir():
             raise CemagError(f"{path}: no such folder {path.parent}")
+    if report and report.is_dir():
+        raise CemagError(f"{report}: is a folder; a file is needed")
     if tables and tables.exists():
         raise CemagError(f"{tables}: exists already; an audit is written into a new folder")
 
@@ -116,6 +123,11 @@ def _network(checkpoint: Path, arch: str, data: str) -> Factors:
         raise CemagError(
             f"{checkpoint}: a network of {head.out_features} classes, "
             f"and {data} has {len(images.class_names)}"
+        )
+    channels = images.X_test.shape[-1]
+    if model.conv1.in_channels != channels:
+        raise CemagError(
+            f"{checkpoint}: a network of {model.conv1.in_channels} channels, and {data} has {channels}"
         )
     own = CIFAR10 if data == "cifar10" else Normalisation.of(image_tensor(images.X_train))
     ce = embed_images(model, images.X_test, own)
