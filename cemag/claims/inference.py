@@ -120,8 +120,8 @@ def equivalences(cases: pd.DataFrame, margin: float) -> NDArray[np.float64]:
     >>> (equivalences(cases, 5.0) < ALPHA).tolist()
     [True, False]
     """
-    columns = (cases[name].to_numpy(float) for name in ("mean", "se", "df"))
-    return _holm(np.array([equivalence(*case, margin) for case in zip(*columns, strict=True)], dtype=float))
+    of_each = zip(cases["mean"], cases["se"], cases["df"], strict=True)
+    return _holm(np.array([equivalence(mean, se, df, margin) for mean, se, df in of_each]))
 
 
 def power(effect: float, n: int, alpha: float = ALPHA, folds: bool = False) -> float:
