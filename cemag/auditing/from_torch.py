@@ -195,6 +195,14 @@ def _of_tokens(model: nn.Module, linear: dict[str, nn.Linear], example: Batch, o
     )
 
 
+def _same_width(model: nn.Module, layer: nn.Linear) -> tuple[str, dict[str, nn.Linear]]:
+    """Name of a layer, and the linear layers that give as many values."""
+    linear = {name: part for name, part in model.named_modules() if isinstance(part, nn.Linear)}
+    own = next((name for name, part in linear.items() if part is layer), "given")
+    wide = {n: p for n, p in linear.items() if p is not layer and p.out_features == layer.out_features}
+    return f"{own} ({layer.in_features} to {layer.out_features})", wide
+
+
 def _listed(linear: dict[str, nn.Linear]) -> str:
     names = [f"{name} ({part.in_features} to {part.out_features})" for name, part in linear.items()]
     return ("..., " if len(names) > LISTED else "") + ", ".join(names[-LISTED:])
@@ -222,9 +230,11 @@ def _check_promise(model: nn.Module, layer: nn.Linear, captured: _Captured) -> t
         )
     ours, own = _decided(sums), _decided(captured.output, probability=_within_0_and_1(captured.output))
     if (wrong := ours != own).any():
+        name, others = _same_width(model, layer)
         raise CemagError(
-            f"the output of {kind} is not that of the layer, and predicts otherwise in {wrong.sum()} of "
-            f"{len(wrong)} rows (values differ by {np.abs(sums - captured.output).max():.3g})"
+            f"the output of {kind} is not that of the layer {name}, and predicts otherwise in {wrong.sum()} "
+            f"of {len(wrong)} rows (values differ by {np.abs(sums - captured.output).max():.3g})"
+            + (f"; of its width are also {_listed(others)}: pass layer=NAME if one decides" if others else "")
         )
     return (f"{kind} does more after its last linear layer, which changes none of its predictions here.",)
 

@@ -161,8 +161,20 @@ def test_what_follows_the_layer_may_not_change_predictions():
         def forward(self, x):
             return -x
 
-    with pytest.raises(CemagError, match="is not that of the layer, and predicts otherwise in 7 of 7 rows"):
+    with pytest.raises(CemagError, match=r"is not that of the layer .* predicts otherwise in 7 of 7 rows"):
         torch_factors(nn.Sequential(*model, Negated()), ROWS, Y)
+
+    class Summed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = nn.Linear(ROWS.shape[1], C), nn.Linear(ROWS.shape[1], C)
+
+        def forward(self, x):
+            return -self.one(x) - self.two(x)
+
+    listed = r"layer two \(\d to \d\), .*of its width are also one \(\d to \d\): pass layer=NAME"
+    with pytest.raises(CemagError, match=listed):
+        torch_factors(Summed(), ROWS, Y)
 
 
 class TwoHeads(nn.Module):
