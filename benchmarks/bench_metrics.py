@@ -12,8 +12,9 @@ import time
 
 import numpy as np
 
-from cemag import ClassificationEmbeddings, RunSpec, measure, run
+from cemag import ClassificationEmbeddings, measure
 from cemag.metrics import Rule, concentration, frequency, required, rules_for
+from cemag.reproduction.runs import RunSpec, run
 
 
 def kept(ce: ClassificationEmbeddings, n: int, order: np.ndarray, own: int, rule: Rule) -> list[bool]:
@@ -103,7 +104,7 @@ def metrics_against_fits() -> None:
 
 def stored_grids() -> None:
     """The same for the published grid of the paper's five sets."""
-    from cemag.runs import published_store
+    from cemag.reproduction.runs import published_store
 
     total = {"logistic": [0.0, 0.0, 0], "svm": [0.0, 0.0, 0]}
     for record in published_store():

@@ -1,4 +1,4 @@
-"""Training by `cemag.training.train` against the loop as it is plainly written, side by side in one run.
+"""Training by `cemag.reproduction.training.train` against the loop as it is plainly written, side by side in one run.
 
 ``python benchmarks/bench_training.py`` prints images/s of both, alternating, same network, batch and device.
 The plain loop is float32 NCHW, torchvision transforms image by image in a DataLoader, SGD as it comes.
@@ -20,8 +20,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from cemag.models.resnet import resnet
-from cemag.training import RECIPES, choose_device, train
-from cemag.training.device import keep_memory
+from cemag.reproduction.training import RECIPES, choose_device, train
+from cemag.reproduction.training.device import keep_memory
 
 RECIPE = RECIPES["long_tailed_200"]
 CPU_TARGET, GPU_TARGET = 1.25, 10.0

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cemag.datasets import load_images, subsample_images
 from cemag.models.images import CIFAR10
 from cemag.models.resnet import resnet
-from cemag.training import RECIPES, Progress, predict_logits, train
+from cemag.reproduction.datasets import load_images, subsample_images
+from cemag.reproduction.training import RECIPES, Progress, predict_logits, train
 
 EVERY = 4  # epochs
 CIFAR_RECIPES = [name for name, recipe in RECIPES.items() if recipe.mean == CIFAR10.mean]

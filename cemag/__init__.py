@@ -21,23 +21,17 @@ if TYPE_CHECKING:
     from cemag.embeddings import ClassificationEmbeddings, KernelFeatures
     from cemag.errors import CemagError
     from cemag.metrics import measure
-    from cemag.runs import RunRecord, RunSpec, RunStore, run, run_grid
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Audit": "cemag.auditing",
     "CemagError": "cemag.errors",
     "ClassificationEmbeddings": "cemag.embeddings",
     "KernelFeatures": "cemag.embeddings",
-    "RunRecord": "cemag.runs",
-    "RunSpec": "cemag.runs",
-    "RunStore": "cemag.runs",
     "audit": "cemag.auditing",
     "compare": "cemag.auditing",
     "measure": "cemag.metrics",
-    "run": "cemag.runs",
-    "run_grid": "cemag.runs",
 }
 
 __all__ = [
@@ -45,14 +39,9 @@ __all__ = [
     "CemagError",
     "ClassificationEmbeddings",
     "KernelFeatures",
-    "RunRecord",
-    "RunSpec",
-    "RunStore",
     "audit",
     "compare",
     "measure",
-    "run",
-    "run_grid",
 ]
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cemag.publishing import build_book, html_folder
-from cemag.publishing.serve import make_server
+from cemag.reproduction.publishing import build_book, html_folder
+from cemag.reproduction.publishing.serve import make_server
 from tests.in_browser import CHROMIUM, DRAWN, contrast
 
 ROOT = Path(__file__).parents[1]

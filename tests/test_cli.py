@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cemag.runs import ImageRunSpec, RunSpec, RunStore, image_specs, run
+from cemag.reproduction.runs import ImageRunSpec, RunSpec, RunStore, image_specs, run
 
 SPEC = RunSpec(dataset="breast_cancer", augmenter="ros")
 RECIPE = "{epochs: 2, batch_size: 16, warmup_epochs: 0, milestones: [], crop_padding: 0, flip: false}"
@@ -303,17 +303,17 @@ def test_python_m_cemag_is_the_same_command(store, bytecode):
     [
         ("import cemag", ["torch", "sklearn", "pandas", "scipy", "pyarrow", "numpy"]),
         (
-            "import cemag.metrics, cemag.runs, cemag.samplers, cemag.datasets, cemag.models",
+            "import cemag.metrics, cemag.reproduction.runs, cemag.samplers, cemag.reproduction.datasets, cemag.models",
             ["torch", "sklearn"],
         ),
-        ("import cemag.claims, cemag.charts", ["torch"]),
+        ("import cemag.reproduction.claims, cemag.reproduction.charts", ["torch"]),
         (
             "import sys; sys.argv = ['cemag', '--help']\nfrom cemag.cli import main\n"
             "try: main()\nexcept SystemExit as end: assert not end.code",
             ["torch", "sklearn", "pandas", "scipy", "pyarrow", "imblearn"],
         ),
         (
-            "from cemag.runs import RunSpec, run\nrun(RunSpec(dataset='breast_cancer', augmenter='smote'))",
+            "from cemag.reproduction.runs import RunSpec, run\nrun(RunSpec(dataset='breast_cancer', augmenter='smote'))",
             ["torch"],
         ),
     ],

@@ -17,21 +17,19 @@ from typing import TYPE_CHECKING
 
 from cemag.auditing.auditor import audit, audit_factors
 from cemag.auditing.comparison import Comparison, compare
-from cemag.auditing.factors import KINDS, Factors, Kind, factors
 from cemag.auditing.findings import Finding
-from cemag.auditing.from_files import checkpoint_model, load_factors
-from cemag.auditing.from_sklearn import sklearn_factors
 from cemag.auditing.result import Audit, read_audit
+from cemag.embeddings.factors import KINDS, Factors, Kind, factors
+from cemag.embeddings.from_files import checkpoint_model, load_factors
+from cemag.embeddings.from_sklearn import sklearn_factors
 
 if TYPE_CHECKING:
     from cemag.auditing.examples import digits_example
-    from cemag.auditing.from_torch import torch_factors
-    from cemag.auditing.languages import language_identifier
+    from cemag.embeddings.from_torch import torch_factors
 
 _WHEN_USED = {
     "digits_example": "cemag.auditing.examples",
-    "language_identifier": "cemag.auditing.languages",
-    "torch_factors": "cemag.auditing.from_torch",
+    "torch_factors": "cemag.embeddings.from_torch",
 }
 
 __all__ = [
@@ -47,7 +45,6 @@ __all__ = [
     "compare",
     "digits_example",
     "factors",
-    "language_identifier",
     "load_factors",
     "read_audit",
     "sklearn_factors",

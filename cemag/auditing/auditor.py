@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cemag.auditing.factors import Factors, factors
 from cemag.auditing.measures import ablation, per_feature, per_instance, permuted_null
 from cemag.auditing.result import Audit
 from cemag.auditing.tables import class_table, instance_table
+from cemag.embeddings.factors import Factors, factors
 from cemag.errors import CemagError, DataError
 from cemag.metrics import half_normal_null
 
@@ -126,7 +126,7 @@ def _of_model(
     if X is None:
         raise CemagError("X is missing: the instances to audit the model on")
     if any(base.__module__.startswith("torch.nn") for base in type(model).__mro__):
-        from cemag.auditing.from_torch import torch_factors
+        from cemag.embeddings.from_torch import torch_factors
 
         if part is not None:
             raise CemagError(f"part is {part}: it is for a CalibratedClassifierCV; a network takes layer=")
@@ -134,7 +134,7 @@ def _of_model(
             model, X, y, layer=layer, batch_size=batch_size, class_names=class_names,
             feature_names=feature_names,
         )  # fmt: skip
-    from cemag.auditing.from_sklearn import sklearn_factors
+    from cemag.embeddings.from_sklearn import sklearn_factors
 
     if layer is not None:
         raise CemagError(f"layer is {layer!r}: it is for a network; {type(model).__name__} has no layers")

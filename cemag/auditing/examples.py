@@ -7,9 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from cemag.auditing.factors import Factors
-from cemag.auditing.from_sklearn import sklearn_factors
-from cemag.datasets.imbalance import class_counts
+from cemag.embeddings.factors import Factors
+from cemag.embeddings.from_sklearn import sklearn_factors
 
 __all__ = ["Example", "digits_example"]
 
@@ -60,8 +59,8 @@ def digits_example(
         digits.data / 16, digits.target, test_size=0.4, stratify=digits.target, random_state=random_state
     )
     largest = int(y.value_counts()[0])
-    counts = class_counts(largest, 10, imbalance_ratio)
+    counts = [int(largest * imbalance_ratio ** (-label / 9)) for label in range(10)]
     rng = np.random.default_rng(random_state)
     rows = np.concatenate([rng.permutation(np.flatnonzero(y == label))[:n] for label, n in enumerate(counts)])
     model = LogisticRegression(class_weight=class_weight, max_iter=1000).fit(X.iloc[rows], y.iloc[rows])
-    return Example(sklearn_factors(model, X_test, y_test), [int(n) for n in counts])
+    return Example(sklearn_factors(model, X_test, y_test), counts)

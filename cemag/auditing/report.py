@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import pandas as pd
 
-import cemag
+from cemag import __version__
 from cemag.charts.renderer import vega_bundle
 from cemag.errors import CemagError
-from cemag.runs.store import project_root
 
 if TYPE_CHECKING:
     from cemag.auditing.result import Audit
@@ -66,19 +65,14 @@ SHARED_COLUMNS = {
 
 
 def book_address(given: str | None = None) -> str:
-    """Where the book is, ending in a slash, or "": as given, else `CEMAG_BOOK_URL`, else a book built here.
+    """Where the book is, ending in a slash, or "": as given, else `CEMAG_BOOK_URL`.
 
     Examples
     --------
     >>> book_address("https://example.org/book")
     'https://example.org/book/'
     """
-    if given is None:
-        given = os.environ.get(URL_VARIABLE, "")
-        root = project_root()
-        built = root / "_build" / "site" / "_build" / "html" if root else None
-        if not given and built and (built / "notebooks" / "scorecard.html").is_file():
-            given = built.as_uri()
+    given = os.environ.get(URL_VARIABLE, "") if given is None else given
     if given and not given.startswith(("https://", "http://", "file://", ".", "/")):
         raise CemagError(f"book is {given!r}: an address or a path that starts with . or / is needed")
     return given.rstrip("/") + "/" if given else ""
@@ -144,7 +138,7 @@ def render(audit: Audit, book: str = "") -> str:
         vega=vega_bundle().replace("</script", "<\\/script"),
         tables=_tables(audit),
         settings=audit.settings,
-        version=cemag.__version__,
+        version=__version__,
         when=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
 

@@ -1,60 +1,13 @@
-"""Altair charts of studies, in one theme, with the data and the runs behind each. Draws; runs nothing."""
+"""What every chart shares, those of the book and those of an audit: one theme, and how a chart reaches the page."""
 
-from cemag.charts.benchmarks import audit_scale, audit_times, learning_curve, standard_recipe
-from cemag.charts.embeddings import ce_bars
-from cemag.charts.figure import Figure
-from cemag.charts.images import (
-    Gallery,
-    class_profile,
-    image_coverage,
-    image_settings,
-    learning,
-    recall_and_size,
-    required_and_size,
-    scores,
-)
-from cemag.charts.nulls import relations_and_nulls, rules_and_nulls
-from cemag.charts.renderer import enable_renderer
-from cemag.charts.scorecard import Scorecard, claim_intervals, sensitivity_matrix, unstated_choices
-from cemag.charts.side_by_side import side_by_side
-from cemag.charts.studies import (
-    augmentation_effect,
-    concentration,
-    frequency_against_magnitude,
-    performance,
-    relations,
-    required,
-)
-from cemag.charts.verdicts import VerdictTable
+from cemag.charts.renderer import enable_renderer, vega_bundle
+from cemag.charts.theme import AUGMENTER_COLOURS, CLASS_COLOURS, CLASS_SHAPES, NULL_COLOUR
 
 __all__ = [
-    "Figure",
-    "Gallery",
-    "Scorecard",
-    "VerdictTable",
-    "audit_scale",
-    "audit_times",
-    "augmentation_effect",
-    "ce_bars",
-    "claim_intervals",
-    "class_profile",
-    "concentration",
+    "AUGMENTER_COLOURS",
+    "CLASS_COLOURS",
+    "CLASS_SHAPES",
+    "NULL_COLOUR",
     "enable_renderer",
-    "frequency_against_magnitude",
-    "image_coverage",
-    "image_settings",
-    "learning",
-    "learning_curve",
-    "performance",
-    "recall_and_size",
-    "relations",
-    "relations_and_nulls",
-    "required",
-    "required_and_size",
-    "rules_and_nulls",
-    "scores",
-    "sensitivity_matrix",
-    "side_by_side",
-    "standard_recipe",
-    "unstated_choices",
+    "vega_bundle",
 ]

@@ -3,7 +3,7 @@
 In an offline Jupyter Book page none of Altair's renderers works: `html` loads from a CDN, `jupyter` needs
 widget scripts, the MIME type of version 6 fails nbformat's validation, and the inlined bundle collides with
 a global of Sphinx's. Ours emits a few lines that call ``vegaEmbed``, which the book loads once from
-``_static/vega-bundle.js`` (see `cemag.publishing.sphinx_ext`).
+``_static/vega-bundle.js`` (see `cemag.reproduction.publishing.sphinx_ext`).
 """
 
 from __future__ import annotations

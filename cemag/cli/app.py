@@ -14,7 +14,7 @@ from cemag.cli.audit import audit, compare
 from cemag.errors import CemagError, NotebookError, SpecError, StoreError
 
 if TYPE_CHECKING:
-    from cemag.runs import AnySpec, RunRecord
+    from cemag.reproduction.runs import AnySpec, RunRecord
 
 app = typer.Typer(
     help="How few features carry the minority classes? An executable reproduction of arXiv 2407.10165.",
@@ -96,13 +96,13 @@ def run(
     """Run one specification and store its record, or run one notebook with other parameters."""
     parameters = parse_parameters(parameter)
     if target is not None and target.suffix == ".md":
-        from cemag.publishing import run_notebook
+        from cemag.reproduction.publishing import run_notebook
 
         written = run_notebook(target, parameters, output or Path(f"{target.stem}.ipynb"))
         print(f"wrote {written}")
         return
     from cemag.cli.reports import show_record
-    from cemag.runs import RunStore, default_store, parse_spec, read_spec
+    from cemag.reproduction.runs import RunStore, default_store, parse_spec, read_spec
 
     spec = read_spec(target, **parameters) if target else parse_spec(parameters)
     home = RunStore(store) if store else default_store()
@@ -113,12 +113,12 @@ def run(
 
 def _compute(spec: AnySpec, device: str) -> RunRecord:
     """Run, with a progress bar where a network is trained."""
-    from cemag.runs import ImageRunSpec
-    from cemag.runs import run as compute
+    from cemag.reproduction.runs import ImageRunSpec
+    from cemag.reproduction.runs import run as compute
 
     if not isinstance(spec, ImageRunSpec):
         return compute(spec)
-    from cemag.training import progress_bar
+    from cemag.reproduction.training import progress_bar
 
     with progress_bar(spec.label) as progress:
         return compute(spec, device=device, progress=progress)
@@ -138,8 +138,8 @@ def grid(
     device: Device = "auto",
 ) -> None:
     """Compute every run of a grid that is not stored yet; safe to kill and start again."""
-    from cemag.runs import grid_specs
-    from cemag.runs.selection import choose_augmenters, choose_datasets
+    from cemag.reproduction.runs import grid_specs
+    from cemag.reproduction.runs.selection import choose_augmenters, choose_datasets
 
     specs = grid_specs(
         choose_datasets(_names(datasets)),
@@ -167,7 +167,7 @@ def images(
     device: Device = "auto",
 ) -> None:
     """Compute every image run of a scale that is not stored yet; safe to kill and start again."""
-    from cemag.runs import image_specs
+    from cemag.reproduction.runs import image_specs
 
     specs = image_specs(
         scale,
@@ -183,7 +183,7 @@ def _run_grid(
     specs: Sequence[AnySpec], store: Path | None, jobs: int | None, timeout: float | None, device: str
 ) -> None:
     from cemag.cli.reports import show_grid
-    from cemag.runs import RunStore, default_store, run_grid
+    from cemag.reproduction.runs import RunStore, default_store, run_grid
 
     home = RunStore(store) if store else default_store()
     result = run_grid(specs, home, jobs=jobs, timeout=timeout, progress=sys.stderr.isatty(), device=device)
@@ -203,9 +203,9 @@ def claims(
     ] = False,
 ) -> None:
     """Print every claim with its verdict from the published records."""
-    from cemag.claims import scorecard
     from cemag.cli.reports import check_claims, show_claims, write_claims
-    from cemag.runs import published_studies
+    from cemag.reproduction.claims import scorecard
+    from cemag.reproduction.runs import published_studies
 
     rows = scorecard(published_studies())
     if write:
@@ -219,7 +219,7 @@ def claims(
 def list_(store: StoreOption = None) -> None:
     """List the stored runs."""
     from cemag.cli.reports import show_runs
-    from cemag.runs import RunStore, default_store, published_store
+    from cemag.reproduction.runs import RunStore, default_store, published_store
 
     for home in [RunStore(store)] if store else [default_store(), published_store()]:
         show_runs(home)
@@ -231,7 +231,7 @@ def show(
 ) -> None:
     """Show one stored run: what was run, what was found, where it came from."""
     from cemag.cli.reports import show_record
-    from cemag.runs import RunStore, default_store, published_store
+    from cemag.reproduction.runs import RunStore, default_store, published_store
 
     homes = [RunStore(store)] if store else [default_store(), published_store()]
     home = next((home for home in homes if home.matches(key)), None)
@@ -250,7 +250,7 @@ def book(
     force: Annotated[bool, typer.Option("--force", help="Run every notebook again.")] = False,
 ) -> None:
     """Execute the notebooks whose inputs changed and render the book."""
-    from cemag.publishing import build_book
+    from cemag.reproduction.publishing import build_book
 
     root = _root()
     result = build_book(
@@ -263,7 +263,7 @@ def book(
 @app.command()
 def serve(port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine.")] = 8000) -> None:
     """Serve the built book on this machine."""
-    from cemag.publishing import html_folder, serve
+    from cemag.reproduction.publishing import html_folder, serve
 
     serve(html_folder(_root()), port)
 
@@ -281,7 +281,7 @@ def doctor() -> None:
 
 
 def _root() -> Path:
-    from cemag.runs.store import project_root
+    from cemag.reproduction.runs.store import project_root
 
     root = project_root()
     if root is None:

@@ -112,9 +112,9 @@ def _factors(
 
 def _network(checkpoint: Path, arch: str, data: str) -> Factors:
     from cemag.auditing import checkpoint_model, factors
-    from cemag.datasets import IMAGE_DATASETS, load_images
     from cemag.models.heads import embed_images, find_last_linear
     from cemag.models.images import CIFAR10, Normalisation, image_tensor
+    from cemag.reproduction.datasets import IMAGE_DATASETS, load_images
 
     check_known("image set", data, IMAGE_DATASETS)
     model = checkpoint_model(checkpoint, arch)  # before the data, which may have to be downloaded

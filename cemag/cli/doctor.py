@@ -59,7 +59,7 @@ def _gpu() -> str:
 
 
 def _data() -> Table:
-    from cemag.datasets import DATASETS, dataset_status
+    from cemag.reproduction.datasets import DATASETS, dataset_status
 
     table = Table(
         title=f"data sets (CEMAG_DATA={os.environ.get('CEMAG_DATA', 'not set')})", title_justify="left"
@@ -81,7 +81,7 @@ def _data() -> Table:
 
 
 def _stores() -> list[str]:
-    from cemag.runs import default_store, published_store
+    from cemag.reproduction.runs import default_store, published_store
 
     stores = {"records of this source": default_store(), "published records": published_store()}
     return [f"{title}: {len(store)} in {store.root}" for title, store in stores.items()]

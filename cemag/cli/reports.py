@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from cemag.runs import GridResult, RunRecord, RunStore
+from cemag.reproduction.runs import GridResult, RunRecord, RunStore
 
 if TYPE_CHECKING:
-    from cemag.claims import Row
+    from cemag.reproduction.claims import Row
 
 README_START, README_END = "<!-- claims: written by cemag claims --write -->", "<!-- end of claims -->"
 CONSOLE = Console(width=None if sys.stdout.isatty() else 160)  # into a file or pipe, cut nothing off
@@ -105,7 +105,7 @@ def show_runs(store: RunStore) -> None:
 
 def show_claims(rows: Sequence[Row]) -> None:
     """Print the scorecard."""
-    from cemag.claims import FAMILIES
+    from cemag.reproduction.claims import FAMILIES
 
     table = Table(title="Claims, from the published records", title_justify="left")
     for heading in ("claim", "models", "the paper", "the records", "hold", "fail", "undecided", "depends"):
@@ -121,7 +121,7 @@ def show_claims(rows: Sequence[Row]) -> None:
 
 def write_claims(rows: Sequence[Row]) -> None:
     """Publish the verdicts beside the records, and their table in the README."""
-    from cemag.claims import write_verdicts
+    from cemag.reproduction.claims import write_verdicts
 
     print(f"wrote {write_verdicts(rows)}")
     readme, text = _readme(rows)
@@ -131,7 +131,7 @@ def write_claims(rows: Sequence[Row]) -> None:
 
 def check_claims(rows: Sequence[Row]) -> bool:
     """Say which published verdicts are no longer what the records give; return whether all still are."""
-    from cemag.claims import changed_verdicts
+    from cemag.reproduction.claims import changed_verdicts
 
     changed = changed_verdicts(rows)
     for line in changed:
@@ -145,9 +145,9 @@ def check_claims(rows: Sequence[Row]) -> bool:
 
 def _readme(rows: Sequence[Row]) -> tuple[Path, str]:
     """The project's README, and its text with the table renewed."""
-    from cemag.claims import markdown
     from cemag.errors import CemagError
-    from cemag.runs.store import project_root
+    from cemag.reproduction.claims import markdown
+    from cemag.reproduction.runs.store import project_root
 
     root = project_root()
     if root is None:

@@ -24,7 +24,7 @@ class ImageAugmenter:
         Where it acts: on the batches of the training; on the trained network's embedding, with a new
         head that is put back; on the images, before the training.
     sampling, mixing : str, optional
-        Options of `cemag.training.train`.
+        Options of `cemag.reproduction.training.train`.
     variant : str, optional
         Form of EOS.
 

@@ -1,0 +1,241 @@
+"""Factors: the CEs of one model on labelled instances, with the names under which a report shows them.
+
+Touches the arrays it is given, and the one file that `Factors.save` writes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cemag.embeddings import ClassificationEmbeddings, KernelFeatures
+from cemag.embeddings.arrays import as_array, class_labels, label_positions, names_of, numbers
+from cemag.errors import CemagError, DataError, check_known
+
+__all__ = ["KINDS", "Factors", "Kind", "factors"]
+
+Kind = Literal["input column", "latent feature", "support vector"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+DEFAULT_NAMES = {"input column": "x{}", "latent feature": "feature {}", "support vector": "support vector {}"}
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """What an audit starts from: CEs as factors, the true labels, and names.
+
+    Made by `factors` and by the adapters, which check what they put in.
+
+    Parameters
+    ----------
+    ce : ClassificationEmbeddings
+        Features (N, d), weights and bias of the last linear step.
+    y : ndarray of shape (N,)
+        True labels, of the dtype of ``ce.classes`` and among them.
+    feature_names : tuple of str
+        d names.
+    class_names : tuple of str
+        C names, in the order of ``ce.classes``.
+    model_name : str
+        What was audited, for the report.
+    kind : {"input column", "latent feature", "support vector"}
+        What one feature is.
+    notes : tuple of str
+        What a reader should know of how the factors were obtained, a sentence each.
+
+    Examples
+    --------
+    >>> made = factors([[1.0, 0.0], [0.0, 2.0]], [[1.0, 0.0], [0.0, 1.0]], labels=[0, 1])
+    >>> made.feature_names, made.class_names, made.empty_classes
+    (('feature 0', 'feature 1'), ('0', '1'), ())
+    """
+
+    ce: ClassificationEmbeddings
+    y: NDArray[Any]
+    feature_names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    model_name: str
+    kind: Kind
+    notes: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> NDArray[np.intp]:
+        """Instances of each class (C,), in the order of ``ce.classes``."""
+        return np.bincount(self.ce.label_indices(self.y), minlength=len(self.ce.classes))
+
+    @property
+    def empty_classes(self) -> tuple[str, ...]:
+        """Names of the classes that the model knows and no instance belongs to."""
+        return tuple(self.class_names[c] for c in np.flatnonzero(self.counts == 0))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write everything to one ``.npz`` file, which `load_factors` reads; whole or not at all.
+
+        Parameters
+        ----------
+        path : path
+            Its name must end in ``.npz``. An existing file is replaced.
+
+        Returns
+        -------
+        pathlib.Path
+            `path`.
+
+        Raises
+        ------
+        CemagError
+            If the name ends otherwise, or the folder does not exist.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> made = factors([[1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]], labels=[0])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     made.save(Path(folder) / "factors.npz").name
+        'factors.npz'
+        """
+        target = Path(path)
+        if target.suffix != ".npz":
+            raise CemagError(f"{target}: the name of saved factors must end in .npz")
+        if not target.parent.is_dir():
+            raise CemagError(f"{target}: no such folder")
+        features = self.ce.features
+        if isinstance(features, KernelFeatures):  # its rows are far larger than what they are made of
+            arrays: dict[str, Any] = {
+                "kernel_inputs": features.X,
+                "kernel_support_vectors": features.support_vectors,
+                "kernel_gamma": features.gamma,
+            }
+        else:
+            arrays = {"features": features}
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            with part.open("wb") as file:
+                np.savez(
+                    file,
+                    allow_pickle=False,
+                    **arrays,
+                    weights=self.ce.weights,
+                    bias=self.ce.bias,
+                    labels=self.y,
+                    classes=self.ce.classes,
+                    class_names=np.array(self.class_names),
+                    feature_names=np.array(self.feature_names),
+                    model_name=np.array(self.model_name),
+                    kind=np.array(self.kind),
+                    notes=np.array(self.notes, dtype=str),
+                )
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+        return target
+
+
+def factors(
+    features: Any,
+    weights: Any,
+    bias: Any = None,
+    labels: Any = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    feature_names: Sequence[str] | None = None,
+    classes: Any = None,
+    model_name: str = "factors",
+    kind: Kind = "latent feature",
+    notes: Sequence[str] = (),
+) -> Factors:
+    """Make factors of plain arrays, however they were obtained; everything is checked first.
+
+    Parameters
+    ----------
+    features : array_like of shape (N, d), torch.Tensor, DataFrame or KernelFeatures
+        Input of the model's last linear step.
+    weights : array_like of shape (C, d), or (1, d) or (d,) for a binary model with a single sum
+        Weights of that step.
+    bias : array_like of shape (C,), or one number for a single sum, optional
+        Zero when not given.
+    labels : array_like of shape (N,)
+        True classes: numbers or strings from `classes`, or names from `class_names`.
+    class_names : sequence of C str, optional
+        The labels in `classes` when not given.
+    feature_names : sequence of d str, optional
+        The columns of a DataFrame, else numbered, when not given.
+    classes : array_like of shape (C,), optional
+        Labels in the order of the rows of `weights`; 0, 1, ... when not given.
+    model_name : str, default="factors"
+        What a report calls the model.
+    kind : {"input column", "latent feature", "support vector"}, default="latent feature"
+        What one feature is.
+    notes : sequence of str, optional
+        Kept for the report.
+
+    Returns
+    -------
+    Factors
+        A class without an instance is allowed: see `Factors.empty_classes`.
+
+    Raises
+    ------
+    DataError
+        If shapes do not fit, a value is NaN or infinite, or a label is no class.
+
+    Examples
+    --------
+    >>> factors([[1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]], labels=[2])
+    Traceback (most recent call last):
+    ...
+    cemag.errors.DataError: labels holds 2 in row 0, which is not one of the 2 classes: 0, 1
+    """
+    check_known("kind", kind, KINDS)
+    if feature_names is None and hasattr(features, "columns"):
+        feature_names = [str(column) for column in features.columns]
+    rows: Any = features if isinstance(features, KernelFeatures) else numbers("features", features, 2)
+    heads = _weights(weights)
+    _fit_shapes(rows.shape, heads.shape)
+    offsets = None if bias is None else _bias(bias, len(heads))
+    labels_of_classes = class_labels(classes, max(2, len(heads)))
+    shown = names_of("class_names", class_names, [str(one) for one in labels_of_classes.tolist()], "classes")
+    if len(set(shown)) < len(shown):
+        raise DataError(f"class_names holds a name twice: {', '.join(shown)}")
+    default = [DEFAULT_NAMES[kind].format(j) for j in range(rows.shape[1])]
+    columns = names_of("feature_names", feature_names, default, "features")
+    if len(set(columns)) < len(columns):
+        twice = sorted(name for name, n in Counter(columns).items() if n > 1)
+        raise DataError(f"feature_names holds a name twice: {', '.join(twice[:5])}")
+    index = label_positions(labels, labels_of_classes, shown, rows.shape[0])
+    ce = ClassificationEmbeddings(rows, heads, offsets, labels_of_classes)  # type: ignore[arg-type]
+    return Factors(ce, labels_of_classes[index], columns, shown, str(model_name), kind, tuple(notes))
+
+
+def _weights(weights: Any) -> NDArray[Any]:
+    heads = as_array("weights", weights)
+    return numbers("weights", heads[None] if heads.ndim == 1 else heads, 2)
+
+
+def _bias(bias: Any, n_rows: int) -> NDArray[Any]:
+    offsets = as_array("bias", bias)
+    offsets = numbers("bias", offsets[None] if offsets.ndim == 0 else offsets, 1)
+    if len(offsets) != n_rows:
+        raise DataError(
+            f"bias has shape {offsets.shape} and weights {n_rows} row(s): one number a row is needed"
+        )
+    return offsets
+
+
+def _fit_shapes(features: tuple[int, ...], weights: tuple[int, ...]) -> None:
+    if features[0] == 0:
+        raise DataError(f"features has shape {features}: at least one instance is needed")
+    if weights[0] == 0 or weights[1] == 0:
+        raise DataError(f"weights has shape {weights}: at least one class and one feature are needed")
+    if features[1] != weights[1]:
+        hint = "; the transposed weights would fit" if features[1] == weights[0] else ""
+        raise DataError(
+            f"features has shape {features} and weights {weights}: "
+            f"the number of columns must be the same{hint}"
+        )

@@ -1,0 +1,330 @@
+"""Factors from files of plain numbers, and networks from checkpoints: nothing is ever unpickled.
+
+Reads the files it is given, and writes only a temporary copy of a safetensors checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cemag.embeddings import KernelFeatures
+from cemag.embeddings.factors import Factors, factors
+from cemag.errors import CemagError, check_known
+
+if TYPE_CHECKING:
+    from cemag.models.resnet import ResNet
+
+__all__ = ["checkpoint_model", "load_factors"]
+
+Path_ = str | os.PathLike[str]
+TABLES = (".parquet", ".csv")
+ARRAYS = (".npy", ".npz", *TABLES)
+STORED = (
+    *("features", "weights", "bias", "labels", "classes", "class_names", "feature_names"),
+    *("model_name", "kind", "notes", "kernel_inputs", "kernel_support_vectors", "kernel_gamma"),
+)
+MAGIC = {".npy": b"\x93NUMPY", ".npz": b"PK\x03\x04"}
+PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt")
+
+
+def load_factors(
+    features: Path_,
+    weights: Path_ | None = None,
+    labels: Path_ | None = None,
+    bias: Path_ | None = None,
+    names: Path_ | None = None,
+    *,
+    label_column: str = "label",
+    model_name: str | None = None,
+) -> Factors:
+    """Read factors from files: one ``.npz`` with everything, or a file for each part.
+
+    Parameters
+    ----------
+    features : path
+        ``.npy``, ``.parquet`` or ``.csv`` of shape (N, d); or an ``.npz`` with the arrays `features`,
+        `weights`, `labels` and, optionally, `bias`, `classes`, `class_names`, `feature_names`,
+        `model_name`, as `Factors.save` writes it. A ``.npy`` is mapped, not read.
+    weights : path, optional
+        ``.npy``, ``.parquet`` or ``.csv`` of shape (C, d). Needed unless `features` is an ``.npz``
+        that has them; a file given beside an ``.npz`` replaces what is in it.
+    labels : path, optional
+        ``.npy``, ``.parquet`` or ``.csv`` with N labels, one a line, with or without a header. When
+        not given, `label_column` of the table in `features`.
+    bias : path, optional
+        ``.npy`` or table with C numbers; zero when not given.
+    names : path, optional
+        ``.json`` with `class_names`, `feature_names` and `classes` (any of them), or ``.txt`` with the
+        name of one class a line.
+    label_column : str, default="label"
+        Name of the column of labels where a table has several columns.
+    model_name : str, optional
+        What a report calls the model; the name of the features' file when not given.
+
+    Returns
+    -------
+    Factors
+        Checked as `factors` checks them.
+
+    Raises
+    ------
+    CemagError
+        If a file is missing, holds pickled objects, or is of a kind that is not read.
+    DataError
+        If what it holds does not fit.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = factors([[1.0, 0.0]], np.eye(2), labels=[0]).save(Path(folder) / "factors.npz")
+    ...     load_factors(path).ce.logits()
+    array([[1., 0.]])
+    """
+    path = Path(features)
+    found: dict[str, Any] = _archive(path) if path.suffix == ".npz" else {"features": _read(path, "features")}
+    if isinstance(found.get("features"), pd.DataFrame) and labels is None:
+        found["labels"] = _take_labels(path, found, label_column)
+    found["features"] = _kernel_or_features(path, found)
+    for role, given in (("weights", weights), ("bias", bias)):
+        if given is not None:
+            found[role] = _values(Path(given), role)
+    if labels is not None:
+        n_rows = int(found["features"].shape[0]) if np.ndim(found["features"]) else 1
+        found["labels"] = _labels(Path(labels), label_column, n_rows)
+    if names is not None:
+        found |= _names(Path(names))
+    for role in ("weights", "labels"):
+        if found.get(role) is None:
+            raise CemagError(f"{path} holds no {role}: give {role}=PATH ({', '.join(ARRAYS)})")
+    found["model_name"] = model_name or str(found.get("model_name", path.stem))
+    found["kind"] = str(found.get("kind", "latent feature"))
+    return factors(**{name: value for name, value in found.items() if value is not None})
+
+
+# ---------------------------------------------------------------------- one file
+
+
+def _refuse(path: Path, role: str) -> None:
+    if path.suffix in PICKLES:
+        raise CemagError(
+            f"{path}: {path.suffix} files run code when they are opened and are never read; "
+            f"save {role} as one of {', '.join(ARRAYS)}"
+        )
+    if path.suffix not in ARRAYS:
+        raise CemagError(f"{path}: {role} are read from {', '.join(ARRAYS)}")
+    if not path.is_file():
+        raise CemagError(f"{path}: no such file")
+    with path.open("rb") as file:  # numpy takes any other file for a pickle
+        if not file.read(8).startswith(MAGIC.get(path.suffix, b"")):
+            raise CemagError(f"{path}: not a readable {path.suffix} file (it starts as none does)")
+
+
+def _read(path: Path, role: str) -> Any:
+    """Return a mapped array, or a table."""
+    _refuse(path, role)
+    try:
+        if path.suffix == ".npy":
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        if path.suffix == ".npz":
+            return _archive(path).get(role)
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except CemagError:
+        raise
+    except Exception as error:  # a damaged file makes its reader raise anything
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> CemagError:
+    if any(text in str(error) for text in ("allow_pickle", "Object arrays", "Python objects")):
+        return CemagError(f"{path}: holds pickled objects, which are never read; save numbers or strings")
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return CemagError(f"{path}: not a readable {path.suffix} file ({first})")
+
+
+def _values(path: Path, role: str) -> NDArray[Any]:
+    read = _read(path, role)
+    if read is None:
+        raise CemagError(f"{path}: holds no array named {role!r}")
+    if isinstance(read, pd.DataFrame) and path.suffix == ".csv" and not _all_text(read.columns):
+        read = pd.read_csv(path, header=None)  # its first line is numbers too, and no header
+        if read.shape[1] > 1 and read.iloc[0].tolist() == list(range(read.shape[1])):
+            read = read.iloc[1:]  # but the numbers of the columns, as pandas writes a table without names
+    array = read.to_numpy() if isinstance(read, pd.DataFrame) else np.asarray(read)
+    return array.ravel() if role == "bias" else array
+
+
+def _all_text(columns: pd.Index) -> bool:
+    return bool(pd.to_numeric(pd.Series(columns.astype(str)), errors="coerce").isna().all())
+
+
+def _archive(path: Path) -> dict[str, Any]:
+    """Return the arrays of an ``.npz`` under the names that `factors` takes."""
+    _refuse(path, "factors")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for name in file.files:
+                check_known(f"array in {path}", name, STORED)
+            found = {name: file[name] for name in file.files}
+    except CemagError:
+        raise
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise _unreadable(path, error) from None
+    for name in ("class_names", "feature_names", "notes"):
+        if name in found:
+            found[name] = [str(one) for one in np.atleast_1d(found[name])]
+    return found
+
+
+def _kernel_or_features(path: Path, found: dict[str, Any]) -> Any:
+    kernel = [found.pop(f"kernel_{part}", None) for part in ("inputs", "support_vectors", "gamma")]
+    if all(part is not None for part in kernel):
+        if np.size(kernel[2]) != 1:
+            raise CemagError(f"{path}: kernel_gamma has shape {np.shape(kernel[2])}: one number is needed")
+        return KernelFeatures(kernel[0], kernel[1], float(np.ravel(kernel[2])[0]))
+    if found.get("features") is None:
+        raise CemagError(f"{path}: holds no array named 'features'")
+    return found["features"]
+
+
+# ---------------------------------------------------------------------- labels and names
+
+
+def _take_labels(path: Path, found: dict[str, Any], label_column: str) -> NDArray[Any]:
+    table = found["features"]
+    if label_column not in table.columns:
+        check_known(f"column of labels in {path}", label_column, [str(column) for column in table.columns])
+    found["features"] = table.drop(columns=label_column)
+    return table[label_column].to_numpy()
+
+
+def _labels(path: Path, label_column: str, n_rows: int) -> NDArray[Any]:
+    if path.suffix != ".csv":
+        read = _read(path, "labels")
+        if not isinstance(read, pd.DataFrame):
+            return np.asarray(read)
+    else:
+        _refuse(path, "labels")
+        read = _headed(path, n_rows)
+    if read.shape[1] > 1 and label_column not in read.columns:
+        check_known(f"column of labels in {path}", label_column, [str(column) for column in read.columns])
+    return (read[label_column] if label_column in read.columns else read.iloc[:, 0]).to_numpy()
+
+
+def _headed(path: Path, n_rows: int) -> pd.DataFrame:
+    """Read a table of labels, its first line a header unless there is a label a row with it."""
+    try:
+        lines = len(pd.read_csv(path, header=None, skip_blank_lines=True))
+        return pd.read_csv(path, header=None if lines == n_rows else 0, skip_blank_lines=True)
+    except (ValueError, OSError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _names(path: Path) -> dict[str, list[str]]:
+    if not path.is_file():
+        raise CemagError(f"{path}: no such file")
+    if path.suffix not in (".json", ".txt"):
+        raise CemagError(f"{path}: names are read from .json or .txt")
+    try:
+        text = path.read_text("utf-8")
+    except (ValueError, OSError) as error:
+        raise CemagError(f"{path}: not text in UTF-8 ({error})") from None
+    if path.suffix == ".txt":
+        return {"class_names": [line.strip() for line in text.splitlines() if line.strip()]}
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise CemagError(f"{path}: not valid JSON ({error})") from None
+    if not isinstance(found, Mapping):
+        raise CemagError(f"{path}: an object with class_names and feature_names is needed")
+    for name, value in found.items():
+        check_known(f"name in {path}", name, ("class_names", "feature_names", "classes"))
+        if not isinstance(value, list):
+            raise CemagError(f"{path}: {name} must be a list")
+        if not all(isinstance(one, str | int | float) for one in value):
+            raise CemagError(f"{path}: {name} must hold strings or numbers alone")
+    return dict(found)
+
+
+# ---------------------------------------------------------------------- networks
+
+
+def checkpoint_model(path: Path_, arch: str, n_classes: int | None = None) -> ResNet:
+    """Load a network of this package from a checkpoint of tensors.
+
+    Parameters
+    ----------
+    path : path
+        A state dict: ``.safetensors``, or any other name as written by ``torch.save``, of which only
+        tensors and plain values are read.
+    arch : {"resnet20", "resnet32", "resnet44", "resnet56"}
+        The network.
+    n_classes : int, optional
+        Classes that the checkpoint must have; as many as it has when not given.
+
+    Returns
+    -------
+    ResNet
+        In evaluation mode, on the CPU.
+
+    Raises
+    ------
+    CemagError
+        If the file is missing, damaged, holds pickled code or belongs to another network.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cemag.models.resnet import resnet
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     torch.save(resnet("resnet20", 5).state_dict(), Path(folder) / "net.pt")
+    ...     checkpoint_model(Path(folder) / "net.pt", "resnet20").linear
+    Linear(in_features=64, out_features=5, bias=True)
+    """
+    import torch
+
+    from cemag.models.resnet import RESNETS, _read_state, load_checkpoint, resnet
+
+    file = Path(path)
+    check_known("network", arch, RESNETS)
+    if file.suffix in (".pkl", ".pickle", ".joblib"):
+        raise CemagError(f"{file}: {file.suffix} files run code when they are opened and are never read")
+    with tempfile.TemporaryDirectory() as folder:
+        readable = file
+        if file.suffix == ".safetensors":
+            readable = Path(folder) / "state.pt"
+            torch.save(_safetensors(file), readable)
+        try:
+            state = _read_state(readable)
+            head, first = (state.get(name, torch.zeros(())) for name in ("linear.weight", "conv1.weight"))
+            if n_classes is None:
+                n_classes = len(head) if head.ndim == 2 else 10
+            channels = first.shape[1] if first.ndim == 4 else 3
+            model = load_checkpoint(resnet(arch, n_classes, channels), readable)
+        except CemagError as error:
+            raise CemagError(str(error).replace(str(readable), str(file))) from None
+    model.eval()
+    return model  # type: ignore[return-value]
+
+
+def _safetensors(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise CemagError(f"{path}: no such checkpoint")
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError:
+        raise CemagError(f"{path}: safetensors is not installed; run pip install 'cemag[audit]'") from None
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CemagError(f"{path}: not a readable checkpoint ({error})") from None

@@ -1,0 +1,237 @@
+"""Factors from files: what was saved is read back, and nothing that could run code is ever opened."""
+
+import json
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.svm import SVC
+
+from cemag.auditing import checkpoint_model, factors, load_factors, sklearn_factors
+from cemag.embeddings import KernelFeatures
+from cemag.embeddings.from_files import _names, _values
+from cemag.errors import CemagError, DataError
+
+RNG = np.random.default_rng(0)
+F, W, B = RNG.normal(size=(6, 3)).astype(np.float32), RNG.normal(size=(2, 3)), RNG.normal(size=2)
+NAMES = np.array(["cat", "dog"])
+Y = np.array([0, 1, 0, 0, 1, 1])
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """Each part in a file of its own."""
+    paths = {"features": F, "weights": W, "bias": B, "labels": Y}
+    for name, values in paths.items():
+        np.save(tmp_path / f"{name}.npy", values)
+    return {name: tmp_path / f"{name}.npy" for name in paths}
+
+
+def same(made, expected):
+    np.testing.assert_allclose(made.ce.logits(), expected.ce.logits(), rtol=1e-12)
+    assert (made.y == expected.y).all()
+    assert made.ce.classes.dtype.kind == expected.ce.classes.dtype.kind
+    for name in ("feature_names", "class_names", "kind", "notes"):
+        assert getattr(made, name) == getattr(expected, name)
+
+
+ROUND = [
+    factors(F, W, B, Y),
+    factors(F, W, None, NAMES[Y], classes=NAMES, feature_names=["ä", "b", "c"], notes=["One.", "Two."]),
+    factors(F, W[:1], 0.5, Y, class_names=["no", "yes"], kind="input column", model_name="mine"),
+    factors(KernelFeatures(F, F[:3], 0.2), W, B, Y, kind="support vector"),
+]
+
+
+@pytest.mark.parametrize("made", ROUND, ids=lambda m: m.kind)
+def test_saved_factors_are_read_back(made, tmp_path):
+    again = load_factors(made.save(tmp_path / "factors.npz"))
+    same(again, made)
+    assert again.model_name == made.model_name
+    assert type(again.ce.features) is type(made.ce.features)
+    assert [path.name for path in tmp_path.iterdir()] == ["factors.npz"]
+
+
+def test_a_large_kernel_is_saved_as_what_it_is_made_of(tmp_path, monkeypatch):
+    monkeypatch.setattr("cemag.embeddings.sklearn_steps.KERNEL_IN_MEMORY", 8)
+    X, y = make_classification(60, random_state=0)
+    made = sklearn_factors(SVC().fit(X, y), X, y)
+    same(load_factors(made.save(tmp_path / "f.npz")), made)
+
+
+def test_a_file_for_each_part(plain):
+    same(load_factors(**plain), factors(F, W, B, Y))
+    assert load_factors(**plain).model_name == "features"
+    del plain["bias"]
+    same(load_factors(**plain, model_name="x"), factors(F, W, None, Y))
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_tables_have_names_and_labels(suffix, plain, tmp_path):
+    table = pd.DataFrame(F.astype(float), columns=["a", "b", "c"]).assign(label=Y)
+    path, weights = tmp_path / f"t.{suffix}", tmp_path / f"w.{suffix}"
+    heads = pd.DataFrame(W, columns=["a", "b", "c"])
+    if suffix == "csv":
+        table.to_csv(path, index=False)
+        heads.to_csv(weights, index=False)
+    else:
+        table.to_parquet(path)
+        heads.to_parquet(weights)
+    expected = factors(F.astype(float), W, B, Y, feature_names=["a", "b", "c"])
+    same(load_factors(path, weights, bias=plain["bias"]), expected)
+    with pytest.raises(CemagError, match=r"unknown column of labels in .* 'labell': did you mean 'label'"):
+        load_factors(path, weights, label_column="labell")
+
+
+@pytest.mark.parametrize("header", ["", "label\n", "whatever\n"])
+def test_labels_in_lines_of_text(header, plain, tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text(header + "\n".join(NAMES[Y]) + "\n")
+    names = tmp_path / "names.json"
+    names.write_text(json.dumps({"classes": NAMES.tolist(), "feature_names": list("abc")}))
+    made = load_factors(**(plain | {"labels": path, "names": names}))
+    assert made.y.tolist() == NAMES[Y].tolist()
+    assert made.feature_names == ("a", "b", "c")
+    text = tmp_path / "names.txt"
+    text.write_text("cat\ndog\n")
+    assert load_factors(**(plain | {"labels": path, "names": text})).y.tolist() == Y.tolist()
+    (tmp_path / "bias.csv").write_text("0.5\n-1\n")
+    same(load_factors(**(plain | {"bias": tmp_path / "bias.csv"})), factors(F, W, [0.5, -1], Y))
+
+
+def test_a_header_of_column_numbers_is_no_class(tmp_path):
+    path = tmp_path / "numbered.csv"
+    for header in (True, False):
+        pd.DataFrame(W).to_csv(path, index=False, header=header)
+        np.testing.assert_allclose(_values(path, "weights"), W)
+
+
+def test_names_that_are_none(tmp_path):
+    (tmp_path / "latin.txt").write_bytes("café".encode("latin-1"))
+    (tmp_path / "odd.json").write_text('{"classes": [{}, 1]}')
+    (tmp_path / "twice.json").write_text('{"feature_names": ["a", "a", "b", "c"]}')
+    for name, says in {"latin.txt": "not text in UTF-8", "odd.json": "strings or numbers"}.items():
+        with pytest.raises(CemagError, match=says):
+            _names(tmp_path / name)
+    with pytest.raises(DataError, match="feature_names holds a name twice: a"):
+        factors(np.ones((2, 3)), np.eye(2, 3), labels=[0, 1], feature_names=["a", "a", "b"])
+
+
+def test_features_are_mapped_and_not_read(plain, monkeypatch):
+    seen = []
+    load = np.load
+    monkeypatch.setattr(np, "load", lambda *a, **k: seen.append((a[0].name, k)) or load(*a, **k))
+    load_factors(**plain)
+    assert ("features.npy", {"mmap_mode": "r", "allow_pickle": False}) in seen
+
+
+class Trap:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was opened",))
+
+
+def test_nothing_is_ever_unpickled(plain, tmp_path):
+    for suffix in ("pkl", "joblib", "pt"):
+        path = tmp_path / f"x.{suffix}"
+        path.write_bytes(pickle.dumps(Trap()))
+        with pytest.raises(CemagError, match=r"run code when they are opened and are never read"):
+            load_factors(**(plain | {"features": path}))
+    objects = np.empty(6, dtype=object)
+    objects[:] = [Trap() for _ in range(6)]
+    np.save(tmp_path / "objects.npy", objects, allow_pickle=True)
+    with pytest.raises(CemagError, match="holds pickled objects, which are never read"):
+        load_factors(**(plain | {"labels": tmp_path / "objects.npy"}))
+    np.savez(tmp_path / "objects.npz", features=F, weights=W, labels=objects)
+    with pytest.raises(CemagError, match="holds pickled objects"):
+        load_factors(tmp_path / "objects.npz")
+
+
+def test_files_that_cannot_be_read(plain, tmp_path):
+    (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY")
+    (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 nothing at all")
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1")
+    for suffix in ("npy", "npz", "parquet"):
+        with pytest.raises(CemagError, match=rf"bad.{suffix}: not a readable .{suffix} file") as caught:
+            load_factors(**(plain | {"features": tmp_path / f"bad.{suffix}"}))
+        assert "\n" not in str(caught.value)
+    (tmp_path / "disguised.npy").write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(CemagError, match=r"not a readable \.npy file \(it starts as none does"):
+        load_factors(**(plain | {"features": tmp_path / "disguised.npy"}))
+    np.savez(tmp_path / "odd.npz", features=F, weigths=W)
+    np.savez(tmp_path / "few.npz", features=F, weights=W)
+    np.savez(tmp_path / "none.npz", weights=W, labels=Y)
+    few = {"features": tmp_path / "few.npz"}
+    bad = [
+        ({"features": tmp_path / "no.npy"}, "no.npy: no such file"),
+        ({"features": tmp_path / "x.txt"}, r"features are read from \.npy, \.npz, \.parquet, \.csv"),
+        ({"features": tmp_path / "odd.npz"}, "unknown array in .* 'weigths': did you mean 'weights'"),
+        ({"features": tmp_path / "none.npz"}, "holds no array named 'features'"),
+        (few, r"few.npz holds no labels: give labels=PATH"),
+        ({"features": plain["features"], "labels": plain["labels"]}, "holds no weights: give weights=PATH"),
+        (plain | {"labels": plain["bias"]}, r"labels has shape \(2,\)"),
+        (plain | {"names": tmp_path / "no.json"}, "no.json: no such file"),
+        (plain | {"names": plain["labels"]}, r"names are read from \.json or \.txt"),
+        (few | {"weights": tmp_path / "none.npz", "labels": plain["labels"]}, None),
+    ]
+    for given, message in bad:
+        if message is None:
+            same(load_factors(**given), factors(F, W, None, Y))
+            continue
+        with pytest.raises(CemagError, match=message):
+            load_factors(**given)
+    for text, message in [("{", "not valid JSON"), ("[]", "an object"), ('{"class": []}', "unknown name")]:
+        (tmp_path / "n.json").write_text(text)
+        with pytest.raises(CemagError, match=message):
+            load_factors(**plain, names=tmp_path / "n.json")
+    np.save(tmp_path / "bad.npy", np.full((6, 3), np.inf))
+    with pytest.raises(DataError, match="features holds 0 NaN and 18 infinite values"):
+        load_factors(**(plain | {"features": tmp_path / "bad.npy"}))
+
+
+# ---------------------------------------------------------------------- networks
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_networks_from_checkpoints(suffix, tmp_path):
+    torch = pytest.importorskip("torch")
+    from cemag.models.resnet import resnet
+
+    path = tmp_path / f"net.{suffix}"
+    state = resnet("resnet20", 5, 1, seed=3).state_dict()
+    if suffix == "pt":
+        torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}}, path)
+    else:
+        pytest.importorskip("safetensors.torch").save_file(state, path)
+    made = checkpoint_model(path, "resnet20")
+    assert not made.training
+    assert all(torch.equal(value, state[name]) for name, value in made.state_dict().items())
+    for options, message in [
+        (("resnet20", 7), r"net\.\w+: another architecture \(linear.weight has shape \(5, 64\)"),
+        (("resnet32",), r"net\.\w+: another architecture"),
+        (("resnet18",), "unknown network 'resnet18': did you mean"),
+        (("resnet20", 0), "n_classes is 0"),
+    ]:
+        with pytest.raises(CemagError, match=message) as caught:
+            checkpoint_model(path, *options)
+        assert "state.pt" not in str(caught.value)
+
+
+def test_checkpoints_that_are_none(tmp_path):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    torch.save({"a": Trap()}, tmp_path / "trap.pt")
+    (tmp_path / "trap.pkl").write_bytes(b"")
+    (tmp_path / "bad.safetensors").write_bytes(b"nothing")
+    for name, message in [
+        ("trap.pt", "trap.pt: holds pickled code, refused"),
+        ("trap.pkl", "are never read"),
+        ("bad.safetensors", "bad.safetensors: not a readable checkpoint"),
+        ("no.pt", "no.pt: no such checkpoint"),
+        ("no.safetensors", "no.safetensors: no such checkpoint"),
+    ]:
+        with pytest.raises(CemagError, match=message):
+            checkpoint_model(tmp_path / name, "resnet20")

@@ -1,0 +1,79 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+
+from cemag.errors import CemagError
+
+__all__ = ["written_whole"]
+
+
+@contextmanager
+def written_whole(path: str | os.PathLike[str], error: type[CemagError] = CemagError) -> Iterator[Path]:
+    """Give a hidden path beside `path` to write to, and move it into place when the block ends well.
+
+    A reader sees the old content or the new, never a part; what fails leaves no trace. What is written
+    reaches the disk before it takes the old one's place.
+
+    Parameters
+    ----------
+    path : path
+        A file, which may exist and is then replaced, or a folder, which must not exist.
+    error : type, default=CemagError
+        What to raise where the file system refuses.
+
+    Yields
+    ------
+    pathlib.Path
+        A name that does not exist yet, in the same folder: make a file or a folder of it.
+
+    Raises
+    ------
+    CemagError
+        In one line, if `path` is there and is not a regular file, its folder does not exist, or the disk
+        refuses.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     with written_whole(Path(home) / "a.txt") as scratch:
+    ...         _ = scratch.write_text("whole")
+    ...     sorted(p.name for p in Path(home).iterdir())
+    ['a.txt']
+    """
+    target = Path(path)
+    scratch = target.with_name(f".{target.name}.{os.getpid()}.{token_hex(4)}.part")
+    try:
+        if not target.parent.is_dir():
+            raise error(f"{target}: no such folder {target.parent}")
+        if target.exists() and not target.is_file():
+            raise error(f"{target}: is not a regular file, and is left as it is")
+        yield scratch
+        _to_disk(scratch)
+        os.replace(scratch, target)
+    except OSError as problem:
+        raise error(f"{target}: cannot be written ({problem.strerror or problem})") from None
+    finally:
+        _remove(scratch)
+
+
+def _to_disk(path: Path) -> None:
+    for one in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if one.is_file():
+            with one.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        import shutil
+
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

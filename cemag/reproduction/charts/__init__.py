@@ -1,0 +1,65 @@
+"""Altair charts of studies, in one theme, with the data and the runs behind each. Draws; runs nothing."""
+
+from cemag.charts.renderer import enable_renderer
+from cemag.reproduction.charts.benchmarks import audit_scale, audit_times, learning_curve, standard_recipe
+from cemag.reproduction.charts.embeddings import ce_bars
+from cemag.reproduction.charts.figure import Figure
+from cemag.reproduction.charts.images import (
+    Gallery,
+    class_profile,
+    image_coverage,
+    image_settings,
+    learning,
+    recall_and_size,
+    required_and_size,
+    scores,
+)
+from cemag.reproduction.charts.nulls import relations_and_nulls, rules_and_nulls
+from cemag.reproduction.charts.scorecard import (
+    Scorecard,
+    claim_intervals,
+    sensitivity_matrix,
+    unstated_choices,
+)
+from cemag.reproduction.charts.side_by_side import side_by_side
+from cemag.reproduction.charts.studies import (
+    augmentation_effect,
+    concentration,
+    frequency_against_magnitude,
+    performance,
+    relations,
+    required,
+)
+from cemag.reproduction.charts.verdicts import VerdictTable
+
+__all__ = [
+    "Figure",
+    "Gallery",
+    "Scorecard",
+    "VerdictTable",
+    "audit_scale",
+    "audit_times",
+    "augmentation_effect",
+    "ce_bars",
+    "claim_intervals",
+    "class_profile",
+    "concentration",
+    "enable_renderer",
+    "frequency_against_magnitude",
+    "image_coverage",
+    "image_settings",
+    "learning",
+    "learning_curve",
+    "performance",
+    "recall_and_size",
+    "relations",
+    "relations_and_nulls",
+    "required",
+    "required_and_size",
+    "rules_and_nulls",
+    "scores",
+    "sensitivity_matrix",
+    "side_by_side",
+    "standard_recipe",
+    "unstated_choices",
+]

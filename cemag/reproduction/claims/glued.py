@@ -1,0 +1,70 @@
+"""The numbers that a chapter's prose speaks of, as strings, each from the records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from cemag.reproduction.claims.findings import Finding
+from cemag.reproduction.claims.nulls import circularity
+from cemag.reproduction.claims.tables import concentration_by_class, required_by_class, unaugmented
+from cemag.reproduction.runs import Study
+
+__all__ = ["glued"]
+
+
+def glued(study: Study, findings: Mapping[str, Finding]) -> dict[str, str]:
+    """Return name and text of every number that a tabular chapter glues into its prose.
+
+    Names are the findings' own (``C1`` ...), and: ``runs``, ``datasets``, ``origin``; ``rule-low``,
+    ``rule-high`` and ``rule-least`` (range over the rules of the mean share of CEs that a minority
+    instance requires, and the rule that asks least); ``top-share``, ``null-share``,
+    ``permuted-share``; ``n-none``, ``n-ros``, ``n-ros-distinct`` (CEs a run); those of `circularity`.
+    """
+    runs = study.runs
+    origin = runs["origin"].value_counts()
+    texts = {
+        "runs": f"{len(runs)}",
+        "datasets": ", ".join(runs["dataset"].unique()),
+        "origin": ", ".join(f"{count} from {name}" for name, count in origin.items()),
+    }
+    texts |= {name: str(finding) for name, finding in findings.items()}
+    return texts | _rules(study) | _shares(study) | _counts(runs) | circularity(study)
+
+
+def _rules(study: Study) -> dict[str, str]:
+    table = unaugmented(required_by_class(study, "mean"))
+    table = table.query("`class` == 'minority' and unit == '% of all CEs'")
+    by_rule = table.groupby(["ranking", "stability", "bias"])["value"].mean().sort_values()
+    if by_rule.empty:
+        return dict.fromkeys(["rule-low", "rule-high", "rule-least"], "(not run)")
+    least = ", ".join(str(part) for part in by_rule.index[0])
+    return {
+        "rule-low": f"{by_rule.iloc[0]:.2g} %",
+        "rule-high": f"{by_rule.iloc[-1]:.2g} %",
+        "rule-least": least,
+    }
+
+
+def _shares(study: Study) -> dict[str, str]:
+    table = unaugmented(concentration_by_class(study)).query("quantity == 'share of the top 10 %'")
+    names = {"model": "top-share", "half-normal noise": "null-share", "weights permuted": "permuted-share"}
+    texts = {}
+    for source, name in names.items():
+        means = 100 * table[table["source"] == source].groupby(["dataset", "class"])["value"].mean().dropna()
+        ends = list(dict.fromkeys(f"{end:.3g}" for end in (means.min(), means.max())))
+        texts[name] = f"{' to '.join(ends)} %" if len(means) else "(not run)"
+    return texts
+
+
+def _counts(runs: pd.DataFrame) -> dict[str, str]:
+    def mean(augmenter: str, column: str) -> str:
+        values = runs.loc[runs["augmenter"] == augmenter, column]
+        return f"{values.mean():,.0f}" if len(values) else "(not run)"
+
+    return {
+        "n-none": mean("none", "n_ces"),
+        "n-ros": mean("ros", "n_ces"),
+        "n-ros-distinct": mean("ros", "n_distinct_ces"),
+    }

@@ -1,0 +1,173 @@
+"""build_book: check, execute, lay out, render; and run_notebook for one notebook alone."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from cemag.errors import NotebookError, SpecError
+from cemag.reproduction.publishing.cache import Cache, dependencies_digest
+from cemag.reproduction.publishing.execution import execute_all, execute_one
+from cemag.reproduction.publishing.notebooks import TextNotebook, find_notebooks, share_parameters
+from cemag.reproduction.publishing.profiles import load_profile
+from cemag.reproduction.publishing.site import lay_out
+
+__all__ = ["BuildResult", "build_book", "html_folder", "run_notebook"]
+
+
+JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"  # version 1 has no __main__
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """A built book.
+
+    Attributes
+    ----------
+    index : Path
+        The page to open.
+    executed, reused : tuple of str
+        Notebooks that ran, and those whose executed copy still held.
+    rendered : bool
+        Whether any page was rendered.
+    seconds : float
+        Wall time.
+    """
+
+    index: Path
+    executed: tuple[str, ...]
+    reused: tuple[str, ...]
+    rendered: bool
+    seconds: float
+
+
+def html_folder(root: Path) -> Path:
+    """Where the rendered book of a project lies."""
+    return root / "_build" / "site" / "_build" / "html"
+
+
+def build_book(
+    root: Path,
+    *,
+    profile: str = "quick",
+    overrides: Mapping[str, Any] | None = None,
+    jobs: int = 2,
+    force: bool = False,
+    report: Any = print,
+) -> BuildResult:
+    """Execute the notebooks whose inputs changed and render the book.
+
+    Parameters
+    ----------
+    root : Path
+        The project.
+    profile : str, default="quick"
+        Named parameters in ``notebooks/profiles``.
+    overrides : mapping, optional
+        Parameters over those of the profile, for every notebook that declares them.
+    jobs : int, default=2
+        Notebooks at a time.
+    force : bool, default=False
+        Run every notebook again, and render every page.
+    report : callable, default=print
+        Takes a line of progress.
+
+    Raises
+    ------
+    UnknownNameError, SpecError
+        Before anything runs: an unknown profile or parameter, a value of another type.
+    NotebookError
+        If a notebook fails, or a page does not render without a warning; the same again on the next build.
+    """
+    start = time.perf_counter()
+    notebooks = find_notebooks(root / "notebooks")
+    named = load_profile(root / "notebooks" / "profiles", profile)
+    parameters = share_parameters(notebooks, named.shared, named.own, overrides)
+    cache = Cache(root / "_build" / "executed" / profile, root / "cemag")
+    site = root / "_build" / "site"
+    with _alone(root / "_build", report):
+        executed, reused = execute_all(notebooks, parameters, cache, jobs=jobs, force=force, report=report)
+        digest = lay_out(root, site, {n.name: cache.copy(n) for n in notebooks}, profile)
+        rendered = _render(site, digest + _renderer_digest(), force=force, report=report)
+    seconds = time.perf_counter() - start
+    index = html_folder(root) / "index.html"
+    return BuildResult(index, tuple(executed), tuple(reused), rendered, seconds)
+
+
+@contextmanager
+def _alone(folder: Path, report: Any) -> Iterator[None]:
+    """Let one build of a project at a time at its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        report("waiting for another build of this project")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def run_notebook(path: Path, parameters: Mapping[str, Any], output: Path) -> Path:
+    """Execute one notebook with other parameters and write it, outputs and all.
+
+    Raises
+    ------
+    UnknownNameError, SpecError, NotebookError
+        As for `build_book`.
+    """
+    if output.suffix != ".ipynb":
+        raise SpecError(f"output is {str(output)!r}: a name that ends in .ipynb is needed")
+    notebook = TextNotebook(path.resolve())
+    notebook.check(parameters)
+    execute_one(notebook, parameters, output.resolve(), {})
+    return output
+
+
+def _renderer_digest() -> str:
+    """Digest of what turns sources into pages: this room, and the versions of what it calls."""
+    code = [p for p in sorted(Path(__file__).parent.glob("*.py")) if not p.name.startswith("test_")]
+    content = b"".join(path.read_bytes() for path in code) + dependencies_digest().encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def _render(site: Path, digest: str, *, force: bool, report: Any) -> bool:
+    """Have Jupyter Book render the site, every warning an error; False if nothing had changed."""
+    stamp = site / "_build" / "rendered"
+    if not force and stamp.is_file() and stamp.read_text() == digest:
+        report("nothing changed since the last build")
+        return False
+    # a failed build must not be mistaken for a finished one by the next
+    renderer_changed = stamp.is_file() and stamp.read_text()[64:] != digest[64:]
+    stamp.unlink(missing_ok=True)
+    if force or renderer_changed:
+        shutil.rmtree(site / "_build", ignore_errors=True)
+    report("rendering")
+    command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(site), "-W", "-n", "--keep-going", "-q"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0 or not (site / "_build" / "html" / "index.html").is_file():
+        shutil.rmtree(site / "_build", ignore_errors=True)
+        raise NotebookError(f"the book does not render: {_reasons(done.stdout + done.stderr)}")
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(digest)
+    return True
+
+
+def _reasons(log: str) -> str:
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", log)  # Sphinx colours its warnings, into a pipe too
+    lines = [line.strip() for line in plain.splitlines()]
+    telling = [line for line in lines if "WARNING" in line or "ERROR" in line or "Error" in line]
+    return "; ".join((telling or lines[-5:])[:8])

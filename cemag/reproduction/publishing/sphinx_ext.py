@@ -1,0 +1,76 @@
+"""Sphinx extension of the book: charts and mathematics that need no network, numbers that stay put.
+
+Listed in ``_config.yml``. It writes the one script that draws all charts, has notebooks that Sphinx itself
+executes (plain ``jupyter-book build .``) use the book's renderer, and renders mathematics as MathML, which
+browsers draw without a script.
+"""
+
+from __future__ import annotations
+
+import os
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+from cemag.charts.renderer import BOOK_VARIABLE, vega_bundle
+from cemag.reproduction.publishing.mathml import MathError, to_mathml
+
+__all__ = ["setup"]
+
+BUNDLE = "vega-bundle.js"
+logger = logging.getLogger(__name__)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect the extension."""
+    os.environ[BOOK_VARIABLE] = "1"
+    app.set_html_assets_policy("per_page")
+    app.add_js_file(BUNDLE, priority=100)
+    app.connect("builder-inited", _write_bundle)
+    app.connect("config-inited", _load_nothing_from_elsewhere)
+    app.add_html_math_renderer("mathml", (_visit_math, None), (_visit_math_block, None))
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _write_bundle(app: Sphinx) -> None:
+    if app.builder.format != "html":
+        return
+    target = Path(app.outdir) / "_static" / BUNDLE
+    bundle = vega_bundle()
+    if not target.is_file() or target.read_text(encoding="utf-8") != bundle:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(bundle, encoding="utf-8")
+
+
+def _load_nothing_from_elsewhere(app: Sphinx, config: Any) -> None:
+    config.nb_ipywidgets_js = {}
+    config.html_math_renderer = "mathml"
+
+
+def _mathml(node: Any, display: str) -> str:
+    try:
+        return to_mathml(node.astext(), display)
+    except MathError as error:  # a warning fails the build and says where
+        logger.warning("mathematics: %s", error, location=node, type="cemag", subtype="math")
+        return f"<code>{escape(node.astext())}</code>"
+
+
+def _visit_math(self: Any, node: nodes.math) -> None:
+    self.body.append(f'<span class="math">{_mathml(node, "inline")}</span>')
+    raise nodes.SkipNode
+
+
+def _visit_math_block(self: Any, node: nodes.math_block) -> None:
+    self.body.append(self.starttag(node, "div", CLASS="math"))
+    if node["number"]:
+        number = f"({node['number']})"
+        self.body.append(f'<span class="eqno">{number}')
+        self.add_permalink_ref(node, "Link to this equation")
+        self.body.append("</span>")
+    self.body.append(_mathml(node, "block"))
+    self.body.append("</div>\n")
+    raise nodes.SkipNode

@@ -1,0 +1,113 @@
+"""RunRecord: what a run found, and where it came from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from cemag.reproduction.runs.image_spec import AnySpec
+from cemag.reproduction.runs.spec import RECORD_VERSION
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["RECORD_VERSION", "Provenance", "RunRecord", "package_versions", "source_digest"]
+
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "imbalanced-learn")
+COMPUTING_ROOMS = (
+    *("embeddings", "metrics", "samplers", "models"),
+    *("reproduction/datasets", "reproduction/training", "reproduction/runs"),
+)
+
+
+class Provenance(BaseModel):
+    """Where a record came from. Nothing in it takes part in the record's digest but the data's fingerprint.
+
+    Attributes
+    ----------
+    data_fingerprint : str
+        SHA-256 of the data set's content.
+    source : str
+        Digest of the package source that computes runs.
+    fit_seconds, metric_seconds : float
+        Wall time of the fit (augmentation included), and of all CE metrics.
+    n_train, n_synthetic, n_test : int
+        Training rows before augmentation, rows that the augmenter made, and test rows.
+    n_ces, n_distinct_ces : int
+        CEs a class (features, or support vectors); with support vectors at one point counted once.
+    note : str
+        What an augmenter has to say; empty when nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    record_version: int = RECORD_VERSION
+    cemag: str
+    source: str
+    python: str
+    versions: dict[str, str]
+    device: str
+    data_fingerprint: str
+    started: str
+    fit_seconds: float
+    metric_seconds: float
+    n_train: int
+    n_synthetic: int
+    n_test: int
+    n_ces: int
+    n_distinct_ces: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A specification, the tables that were found for it, and where they came from."""
+
+    spec: AnySpec
+    tables: Mapping[str, pa.Table]
+    provenance: Provenance
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the specification, the data's fingerprint and every value of every table.
+
+        Two runs of one specification have the same digest; where and when they ran does not matter.
+        """
+        found = hashlib.sha256()
+        found.update(f"{self.spec.key}\0{self.provenance.data_fingerprint}".encode())
+        for name, table in sorted(self.tables.items()):
+            for column in table.column_names:
+                values = table[column].to_numpy()
+                found.update(f"\0{name}.{column}.{table[column].type}\0".encode())
+                found.update("\0".join(values).encode() if values.dtype == object else _bytes(values))
+        return found.hexdigest()
+
+
+def _bytes(values: np.ndarray) -> bytes:
+    return np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"))).tobytes()
+
+
+@lru_cache
+def source_digest(rooms: tuple[str, ...] = COMPUTING_ROOMS) -> str:
+    """Digest of the rooms of the package that decide what a run finds: 12 hexadecimal digits."""
+    home = Path(__file__).parents[2]
+    found = hashlib.sha256()
+    for room in rooms:
+        for path in sorted((home / room).rglob("*.py")):
+            if not path.name.startswith("test_"):
+                found.update(path.relative_to(home).as_posix().encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()[:12]
+
+
+@lru_cache
+def package_versions(*more: str) -> dict[str, str]:
+    """Versions of the libraries that a run's numbers depend on."""
+    return {name: version(name) for name in (*LIBRARIES, *more)}

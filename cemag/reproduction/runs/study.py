@@ -1,0 +1,280 @@
+"""Study: the runs that a chapter asks for, read from the stores, computed where missing, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from cemag.errors import CemagError
+from cemag.reproduction.runs.grid import grid_specs, run_grid
+from cemag.reproduction.runs.image_spec import AnySpec, ImageRunSpec
+from cemag.reproduction.runs.record import RunRecord
+from cemag.reproduction.runs.scales import SCALES, image_specs
+from cemag.reproduction.runs.selection import PAPER_AUGMENTERS, choose_augmenters, choose_datasets
+from cemag.reproduction.runs.store import RunStore, default_store, published_store
+
+__all__ = ["Study", "image_study", "open_study", "published_studies", "tabular_study"]
+
+BUILD, PUBLISHED = "this build", "published record"
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Records of a set of runs, and which store each came from.
+
+    Attributes
+    ----------
+    records : tuple of RunRecord
+    sources : mapping of key to str
+        ``"this build"`` or ``"published record"``.
+    not_run : tuple of specifications
+        Runs that were asked for, are not stored and were not to be computed.
+    """
+
+    records: tuple[RunRecord, ...]
+    sources: Mapping[str, str]
+    not_run: tuple[AnySpec, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """A row a run: what was run, where its record is from, how long it took, its note."""
+        return pd.DataFrame([self._run_row(record) for record in self.records])
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One table of all records, each row with the run that it belongs to.
+
+        Parameters
+        ----------
+        name : str
+            A table of the records, such as ``"required"``. Records without it (only runs of DeepSMOTE
+            have a ``"gallery"``) take no part.
+        """
+        parts = [
+            record.tables[name].append_column("key", pa.array([record.spec.key] * len(record.tables[name])))
+            for record in self.records
+            if name in record.tables
+        ]
+        if not parts:
+            return self.runs.iloc[:0]
+        rows = pa.concat_tables(parts).to_pandas()
+        runs = self.runs.drop(columns=[c for c in rows.columns if c != "key"], errors="ignore")
+        return runs.merge(rows, on="key", validate="one_to_many")
+
+    @property
+    def repeats(self) -> str:
+        """What a repetition is, in the plural: ``"splits"`` of a table, ``"seeds"`` of a network, or both."""
+        of_images = [isinstance(record.spec, ImageRunSpec) for record in self.records]
+        return ("seeds" if all(of_images) else "splits or seeds") if any(of_images) else "splits"
+
+    def __add__(self, other: Study) -> Study:
+        """Join two studies; a run that is in both counts once."""
+        records = {record.spec.key: record for record in (*self.records, *other.records)}
+        not_run = {s.key: s for s in (*self.not_run, *other.not_run) if s.key not in records}
+        return Study(tuple(records.values()), {**self.sources, **other.sources}, tuple(not_run.values()))
+
+    def _run_row(self, record: RunRecord) -> dict[str, object]:
+        spec, origin = record.spec, record.provenance
+        return {
+            "key": spec.key,
+            "dataset": spec.dataset,
+            "model": spec.model_name,
+            "augmenter": spec.augmenter,
+            "imbalance_ratio": spec.imbalance_ratio,
+            "design": "seeds" if isinstance(spec, ImageRunSpec) else "folds",
+            "split": spec.repeat,
+            "seed": spec.seed,
+            "origin": self.sources[spec.key],
+            "n_train": origin.n_train,
+            "n_synthetic": origin.n_synthetic,
+            "n_test": origin.n_test,
+            "n_ces": origin.n_ces,
+            "n_distinct_ces": origin.n_distinct_ces,
+            "fit_seconds": origin.fit_seconds,
+            "metric_seconds": origin.metric_seconds,
+            "note": origin.note,
+        }
+
+
+def open_study(
+    specs: Sequence[AnySpec],
+    *,
+    store: RunStore | None = None,
+    published: RunStore | None = None,
+    compute: bool = True,
+    jobs: int | None = None,
+    progress: bool = False,
+    device: str = "auto",
+) -> Study:
+    """Gather the records of some runs: published ones, then stored ones, then computed ones.
+
+    Parameters
+    ----------
+    specs : sequence of RunSpec and ImageRunSpec
+    store : RunStore, optional
+        Where new records go; `default_store()` when not given.
+    published : RunStore, optional
+        Read only; `published_store()` when not given.
+    compute : bool, default=True
+        Whether to run what is stored nowhere; otherwise it is listed as not run.
+    jobs, progress, device
+        As for `run_grid`.
+
+    Raises
+    ------
+    CemagError
+        If a run fails, naming it, or a record is damaged.
+
+    Examples
+    --------
+    >>> from cemag.reproduction.runs import RunSpec
+    >>> study = open_study([RunSpec(dataset="breast_cancer")], store=RunStore("none"), compute=False)
+    >>> len(study), study.not_run[0].dataset
+    (0, 'breast_cancer')
+    """
+    store = default_store() if store is None else store  # an empty store is false
+    published = published_store() if published is None else published
+    elsewhere = [spec for spec in specs if spec not in published]
+    if compute:
+        failed = run_grid(elsewhere, store, jobs=jobs, progress=progress, device=device).failed
+        for spec, reason in failed.items():
+            raise CemagError(f"{len(failed)} run(s) failed, the first: {spec.label}: {reason}")
+    sources, records, not_run = {}, [], []
+    for spec in {spec.key: spec for spec in specs}.values():
+        home = published if spec in published else store
+        if spec not in home:
+            not_run.append(spec)
+            continue
+        records.append(home.get(spec))
+        sources[spec.key] = PUBLISHED if home is published else BUILD
+    return Study(tuple(records), sources, tuple(not_run))
+
+
+def image_study(
+    scale: str,
+    datasets: Sequence[str] | None = None,
+    augmenters: Sequence[str] | None = None,
+    *,
+    seeds: Sequence[int] | None = None,
+    with_published: bool = True,
+    jobs: int | None = None,
+    device: str = "auto",
+    **changes: Any,
+) -> Study:
+    """Gather all runs of an image chapter: those of a scale, and the best published ones of each real set.
+
+    Parameters
+    ----------
+    scale : str
+        Name in `SCALES`: what is computed in this build.
+    datasets, augmenters, seeds, **changes
+        As for `image_specs`; None leaves the scale's own.
+    with_published : bool, default=True
+        Whether to add what is stored under ``results/``: for each set the largest scale that has a whole
+        repetition there.
+    jobs, device
+        As for `run_grid`.
+
+    Raises
+    ------
+    CemagError
+        For an unknown name or a value out of range, before any work.
+    """
+    changes = {name: value for name, value in changes.items() if value is not None}
+    specs = image_specs(scale, datasets=datasets, augmenters=augmenters, seeds=seeds, **changes)
+    if with_published:
+        published = published_store()
+        asked = {spec.dataset for spec in specs}
+        for name in sorted({d for s in SCALES.values() for d in s.datasets} - asked):
+            specs += _best_published(name, augmenters, published)
+    return open_study(specs, jobs=jobs, device=device)
+
+
+def published_studies() -> dict[str, Study]:
+    """Gather what is published, by family of models: the paper's tables, the best of each image set.
+
+    Nothing is computed: what is not stored is listed as not run.
+    """
+    published = published_store()
+    tables = choose_datasets(["paper"])
+    specs: dict[str, list[AnySpec]] = {
+        model: list(grid_specs(tables, [model], PAPER_AUGMENTERS)) for model in ("logistic", "svm")
+    }
+    real = dict.fromkeys(name for scale in SCALES.values() for name in scale.datasets)
+    specs["cnn"] = [spec for name in real for spec in _best_published(name, None, published)]
+    return {
+        family: open_study(wanted, store=published, published=published, compute=False)
+        for family, wanted in specs.items()
+    }
+
+
+def _best_published(
+    dataset: str, augmenters: Sequence[str] | None, published: RunStore
+) -> list[ImageRunSpec]:
+    """Published runs of a set at the largest scale that has a whole repetition, or at the largest."""
+    partial: list[ImageRunSpec] = []
+    for scale in reversed(list(SCALES.values())):
+        if dataset not in scale.datasets:
+            continue
+        asked = image_specs(scale.name, datasets=[dataset], augmenters=augmenters)
+        stored = [spec for spec in asked if spec in published]
+        cut_short = {spec.seed for spec in asked if spec not in published}
+        if {spec.seed for spec in asked} - cut_short:
+            return stored
+        partial = partial or stored
+    return partial
+
+
+def tabular_study(
+    model: str,
+    datasets: Sequence[str] = ("quick",),
+    augmenters: Sequence[str] = PAPER_AUGMENTERS,
+    *,
+    imbalance_ratio: float | None = None,
+    n_splits: int = 5,
+    seed: int = 0,
+    with_published: bool = True,
+    jobs: int | None = None,
+) -> Study:
+    """Gather all runs of a tabular chapter: those asked for, and the published ones of the paper's five sets.
+
+    Parameters
+    ----------
+    model : str
+        ``"logistic"`` or ``"svm"``.
+    datasets, augmenters : sequence of str
+        Names, or ``"quick"`` and ``"paper"`` for groups of them.
+    imbalance_ratio : float, optional
+        Thins the minority of a set whose own ratio is lower; the others stay as they are.
+    n_splits, seed, jobs
+        As for `RunSpec` and `run_grid`.
+    with_published : bool, default=True
+        Whether to add what is stored under ``results/`` for the paper's sets.
+
+    Raises
+    ------
+    CemagError
+        For an unknown name or a value out of range, before any work.
+    """
+    from cemag.reproduction.datasets import get_dataset_info
+
+    chosen = choose_augmenters(augmenters)
+    fixed: dict[str, Any] = {"n_splits": n_splits, "seeds": [seed]}
+    specs = []
+    for name in choose_datasets(datasets):
+        thin = imbalance_ratio is not None and imbalance_ratio > get_dataset_info(name).imbalance_ratio
+        specs += grid_specs(
+            [name], [model], chosen, imbalance_ratio=imbalance_ratio if thin else None, **fixed
+        )
+    if with_published:
+        published = published_store()
+        specs += [
+            s for s in grid_specs(choose_datasets(["paper"]), [model], chosen, **fixed) if s in published
+        ]
+    return open_study(specs, jobs=jobs)
