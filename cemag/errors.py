@@ -6,16 +6,20 @@ Touches nothing. The command line turns each of them into one printed line and e
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 __all__ = [
     "CemagError",
     "DataError",
+    "MissingExtraError",
     "NotebookError",
     "SpecError",
     "StoreError",
     "UnknownNameError",
     "check_known",
+    "extra",
+    "one_line",
 ]
 
 
@@ -41,6 +45,55 @@ class StoreError(CemagError):
 
 class NotebookError(CemagError):
     """A notebook that failed, with the cell that did."""
+
+
+class MissingExtraError(CemagError, ImportError):
+    """A package that only an extra of cemag installs, and that is not installed."""
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Say which extra of cemag brings the packages that are imported in this block, if one is missing.
+
+    Parameters
+    ----------
+    name : str
+        The extra, as ``pyproject.toml`` spells it.
+
+    Raises
+    ------
+    MissingExtraError
+        In one line, which is also an ``ImportError``.
+
+    Examples
+    --------
+    >>> with extra("torch"):
+    ...     import a_package_that_is_nowhere
+    Traceback (most recent call last):
+    ...
+    cemag.errors.MissingExtraError: a_package_that_is_nowhere is not installed: pip install "cemag[torch]"
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or str(error)).split(".")[0]
+        if missing == "cemag":
+            raise
+        raise MissingExtraError(f'{missing} is not installed: pip install "cemag[{name}]"') from None
+
+
+def one_line(error: BaseException, limit: int = 200) -> str:
+    """What an exception says, in one line: of the file system the reason alone, else its text or its type.
+
+    Examples
+    --------
+    >>> one_line(ValueError("two\\n  lines")), one_line(KeyError())
+    ('two lines', 'KeyError')
+    >>> one_line(FileNotFoundError(2, "No such file", "a"))
+    'No such file'
+    """
+    text = (isinstance(error, OSError) and error.strerror) or str(error)
+    return " ".join(text.split())[:limit] or type(error).__name__
 
 
 def check_known(kind: str, value: str, known: Iterable[str]) -> str:
