@@ -34,8 +34,8 @@ bench: $(READY)  ## print how the package compares with plain loops and with the
 	$(BIN)/python benchmarks/bench_training.py
 	$(BIN)/python benchmarks/bench_audit.py --small
 
-lock: $(UV)  ## resolve requirements.lock anew
-	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
+lock: $(UV)  ## bring requirements.lock in step with pyproject.toml (UPGRADE=--upgrade for newer versions)
+	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 $(UPGRADE) \
 	  --no-annotate --no-header --no-emit-index-url -o requirements.lock
 
 clean:  ## remove what was built, keep the environment

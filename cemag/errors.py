@@ -83,11 +83,11 @@ def extra(name: str) -> Iterator[None]:
 
 
 def one_line(error: BaseException, limit: int = 200) -> str:
-    """What an exception says, in one line: of the file system the reason alone, else its text or its type.
+    r"""What an exception says, in one line: of the file system the reason alone, else its text or its type.
 
     Examples
     --------
-    >>> one_line(ValueError("two\\n  lines")), one_line(KeyError())
+    >>> one_line(ValueError("two\n  lines")), one_line(KeyError())
     ('two lines', 'KeyError')
     >>> one_line(FileNotFoundError(2, "No such file", "a"))
     'No such file'

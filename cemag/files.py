@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 
-from cemag.errors import CemagError
+from cemag.errors import CemagError, one_line
 
 __all__ = ["written_whole"]
 
@@ -58,7 +58,7 @@ def written_whole(path: str | os.PathLike[str], error: type[CemagError] = CemagE
         _to_disk(scratch)
         os.replace(scratch, target)
     except OSError as problem:
-        raise error(f"{target}: cannot be written ({problem.strerror or problem})") from None
+        raise error(f"{target}: cannot be written ({one_line(problem)})") from None
     finally:
         _remove(scratch)
 

@@ -11,14 +11,18 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from imblearn.over_sampling import SMOTE
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
 
-from cemag.errors import CemagError, DataError, check_known
+from cemag.errors import CemagError, DataError, check_known, extra
 from cemag.models.images import image_tensor
+
+with extra("samplers"):
+    from imblearn.over_sampling import SMOTE
+
+with extra("torch"):
+    import torch
+    from torch import Tensor, nn
+    from torch.nn import functional as F
 
 __all__ = ["DeepSMOTE", "EpochLosses", "train_deepsmote"]
 

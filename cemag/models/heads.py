@@ -9,14 +9,16 @@ import copy
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
 
 from cemag.embeddings import ClassificationEmbeddings
 from cemag.embeddings.from_torch import evaluating, find_last_linear
-from cemag.errors import CemagError, DataError
+from cemag.errors import CemagError, DataError, extra
 from cemag.models.images import CIFAR10, Normalisation, image_tensor
+
+with extra("torch"):
+    import torch
+    from torch import Tensor, nn
 
 __all__ = [
     "capture",

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from cemag.errors import DataError
+from cemag.errors import DataError, extra
+
+with extra("torch"):
+    import torch
+    from torch import Tensor
 
 __all__ = ["CIFAR10", "Normalisation", "image_tensor"]
 

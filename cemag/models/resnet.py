@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from cemag.errors import CemagError, check_known, extra
 
-from cemag.errors import CemagError, check_known
+with extra("torch"):
+    import torch
+    from torch import Tensor, nn
+    from torch.nn import functional as F
 
 __all__ = ["RESNETS", "ResNet", "load_checkpoint", "resnet"]
 

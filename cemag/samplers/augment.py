@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cemag.errors import DataError, SpecError
+from cemag.errors import DataError, SpecError, one_line
 from cemag.samplers.mixing import harden
 from cemag.samplers.registry import Augmenter, get_augmenter
 
@@ -177,7 +177,7 @@ def _check_labels(y: NDArray[Any]) -> None:
     try:
         kind, labels = type_of_target(y), np.unique(y)
     except (TypeError, ValueError) as error:  # None, or types that do not compare
-        raise DataError(f"labels are not classes: {str(error).splitlines()[0]}") from None
+        raise DataError(f"labels are not classes: {one_line(error)}") from None
     if kind not in ("binary", "multiclass"):
         raise DataError(f"labels are {kind}: whole numbers or strings, one a class, are needed")
     if len(labels) < 2:

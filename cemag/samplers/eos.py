@@ -10,16 +10,18 @@ import warnings
 from typing import Any
 
 import numpy as np
-from imblearn.over_sampling import SMOTE
-from imblearn.over_sampling.base import BaseOverSampler
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from cemag.errors import DataError
+from cemag.errors import DataError, extra
 from cemag.samplers.mixing import mix_rows
+
+with extra("samplers"):
+    from imblearn.over_sampling import SMOTE
+    from imblearn.over_sampling.base import BaseOverSampler
 
 __all__ = ["EOS", "EmbeddingSMOTE"]
 

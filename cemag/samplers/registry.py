@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from cemag.errors import check_known
+from cemag.errors import check_known, extra
 
 __all__ = ["AUGMENTERS", "Augmenter", "get_augmenter"]
 
@@ -49,22 +49,22 @@ class Augmenter:
     uses_neighbors: bool = False
 
 
-def _ros(random_state: int | None, k_neighbors: int) -> Any:
-    from imblearn.over_sampling import RandomOverSampler
+def _imbalanced_learn() -> Any:
+    with extra("samplers"):
+        from imblearn import over_sampling
+    return over_sampling
 
-    return RandomOverSampler(random_state=random_state)
+
+def _ros(random_state: int | None, k_neighbors: int) -> Any:
+    return _imbalanced_learn().RandomOverSampler(random_state=random_state)
 
 
 def _smote(random_state: int | None, k_neighbors: int) -> Any:
-    from imblearn.over_sampling import SMOTE
-
-    return SMOTE(random_state=random_state, k_neighbors=k_neighbors)
+    return _imbalanced_learn().SMOTE(random_state=random_state, k_neighbors=k_neighbors)
 
 
 def _adasyn(random_state: int | None, k_neighbors: int) -> Any:
-    from imblearn.over_sampling import ADASYN
-
-    return ADASYN(random_state=random_state, n_neighbors=k_neighbors)
+    return _imbalanced_learn().ADASYN(random_state=random_state, n_neighbors=k_neighbors)
 
 
 def _remix(random_state: int | None, k_neighbors: int) -> Any:

@@ -6,11 +6,14 @@ import numbers
 from typing import Any
 
 import numpy as np
-from imblearn.over_sampling.base import BaseOverSampler
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 
+from cemag.errors import extra
 from cemag.samplers.sampler import MixingSampler
+
+with extra("samplers"):
+    from imblearn.over_sampling.base import BaseOverSampler
 
 __all__ = ["Remix"]
 

@@ -6,11 +6,14 @@ from abc import abstractmethod
 from typing import Any
 
 import numpy as np
-from imblearn.base import BaseSampler
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
+from cemag.errors import extra
 from cemag.samplers.mixing import mix_labels, mix_rows, mixing_factors
+
+with extra("samplers"):
+    from imblearn.base import BaseSampler
 
 __all__ = ["MixingSampler"]
 

@@ -1,8 +1,8 @@
 """Decoded images kept in the per-user cache, so that they are decoded once. Reads and writes that cache.
 
 Two files a set, size and state of its files, with a checksum and nothing pickled: the pixels, which are
-mapped and not copied, so that processes share them, and the rest. Both are written beside their place and
-moved there whole; what is damaged is decoded anew. The last used few of each set stay.
+mapped and not copied, so that processes share them, and the rest. Both are written whole; what is damaged is
+decoded anew. The last used few of each set stay.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cemag.errors import CemagError, one_line
+from cemag.files import written_whole
 from cemag.reproduction.datasets import sources
 
 __all__ = ["Decoded", "digest", "kept_or_made", "stamp"]
@@ -121,7 +121,7 @@ def kept_or_made(name: str, key: Mapping[str, object], make: Callable[[], Decode
     try:
         _write(path, made)
         _prune(folder, name)
-    except OSError as error:  # a full or read-only disk costs time, not the result
+    except (OSError, CemagError) as error:  # a full or read-only disk costs time, not the result
         _log.warning("%s: decoded images are not kept for the next time (%s)", name, error)
     return made
 
@@ -139,7 +139,7 @@ def _read(path: Path) -> Decoded | None:
         if digest([X_train, y_train, X_test, y_test], class_names) != about["digest"]:
             raise ValueError("checksum differs")
     except Exception as error:  # on damaged bytes zipfile and NumPy raise some ten kinds between them
-        _log.warning("%s is damaged (%s): decoding anew", path, " ".join(str(error).split()))
+        _log.warning("%s is damaged (%s): decoding anew", path, one_line(error))
         return None
     with contextlib.suppress(OSError):
         os.utime(path)  # the last used stay
@@ -150,26 +150,13 @@ def _write(path: Path, made: Decoded) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     about = {"class_names": made.class_names, "format": made.format, "digest": made.digest}
     shape = (len(made.X_train) + len(made.X_test), *made.X_train.shape[1:])
-    with _moved_whole(_pixels(path)) as file:
+    with written_whole(_pixels(path)) as scratch, scratch.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         for part in (made.X_train, made.X_test):
             file.write(np.ascontiguousarray(part).data)
-    with _moved_whole(path) as file:
+    with written_whole(path) as scratch, scratch.open("wb") as file:
         np.savez(file, about=np.array(json.dumps(about)), y_train=made.y_train, y_test=made.y_test)
-
-
-@contextlib.contextmanager
-def _moved_whole(path: Path) -> Iterator[IO[bytes]]:
-    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        os.replace(scratch, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(scratch)
-        raise
 
 
 def _pixels(path: Path) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from cemag.errors import DataError
+from cemag.errors import DataError, one_line
 from cemag.reproduction.datasets.image_layouts import Encoded
 
 if TYPE_CHECKING:
@@ -126,12 +126,10 @@ def _decoded(name: str, encoded: Encoded, row: int, size: int | None, channels: 
         with Image.open(file) as opened:
             image = opened.convert("L" if channels == 1 else "RGB")
     except Exception as error:  # PIL raises UnidentifiedImageError, OSError, SyntaxError, struct.error, ...
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         if isinstance(content, bytes):  # PIL names a buffer by its address, which says nothing
             reason = reason.split(" <_io.BytesIO")[0]
-        raise DataError(
-            f"{name}: {encoded.describe(row)} does not decode ({reason or type(error).__name__}): restore it"
-        ) from error
+        raise DataError(f"{name}: {encoded.describe(row)} does not decode ({reason}): restore it") from error
     if size is not None and image.size != (size, size):
         image = _squared(image, size)
     return np.asarray(image).reshape(image.height, image.width, channels)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cemag.errors import DataError
+from cemag.errors import DataError, one_line
 from cemag.reproduction.datasets.image_sources import CIFAR10_BATCHES, CIFAR10_MD5, Found
 
 __all__ = ["Encoded", "encoded_files", "read_batches", "read_binary", "read_digits", "read_pack"]
@@ -70,9 +70,8 @@ def read_pack(name: str, path: Path) -> tuple[Encoded, tuple[str, ...]]:
     try:
         table = pq.read_table(path)
     except Exception as error:  # pyarrow raises ArrowInvalid, OSError and others on damaged bytes
-        reason = " ".join(str(error).split())[:200]
         raise DataError(
-            f"{name}: cannot read {path}, which is cut short or damaged ({reason}): restore the file"
+            f"{name}: cannot read {path}, which is cut short or damaged ({one_line(error)}): restore the file"
         ) from error
     try:
         features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]

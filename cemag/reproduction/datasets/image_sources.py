@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cemag.errors import DataError
+from cemag.errors import DataError, one_line
 from cemag.reproduction.datasets import sources
 from cemag.reproduction.datasets.image_registry import ImageInfo, get_image_info
 from cemag.reproduction.datasets.sources import DATA_VARIABLE, DatasetStatus, Where
@@ -167,10 +167,9 @@ def download_images(name: str, data_home: str | os.PathLike[str] | None = None) 
         with sources._socket_timeout(sources.DOWNLOAD_TIMEOUT):
             _fetch(name, home)
     except Exception as error:  # torchvision raises URLError, OSError, RuntimeError, tarfile's and more
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
-            f"{name}: not found, and the download into {home} failed ({reason}): get {info.download} from "
-            f"{info.source}, and set {DATA_VARIABLE} to a folder that holds it as {name}/"
+            f"{name}: not found, and the download into {home} failed ({one_line(error)}): "
+            f"get {info.download} from {info.source}, and set {DATA_VARIABLE} to a folder that holds it as {name}/"
         ) from error
     return home
 

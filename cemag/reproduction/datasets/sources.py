@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cemag.errors import DataError
+from cemag.errors import DataError, one_line
 from cemag.reproduction.datasets.registry import DATASETS, DatasetInfo, get_dataset_info
 
 __all__ = ["DatasetStatus", "dataset_status", "obtain"]
@@ -186,10 +186,9 @@ def _download(info: DatasetInfo, status: DatasetStatus) -> None:
         ValueError,
         KeyError,
     ) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
             f"{info.name}: no file {' or '.join(map(str, status.searched))}, and the download failed "
-            f"({reason}): unpack {info.source} into a folder 'zenodo', "
+            f"({one_line(error)}): unpack {info.source} into a folder 'zenodo', "
             f"and set {DATA_VARIABLE} to the folder that holds that one"
         ) from error
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cemag.errors import DataError
+from cemag.errors import DataError, one_line
 from cemag.reproduction.datasets.registry import DatasetInfo, get_dataset_info
 from cemag.reproduction.datasets.sources import obtain
 
@@ -173,8 +173,9 @@ def _rounded(X: Array) -> Array:
 
 
 def _damaged(info: DatasetInfo, path: Path, error: Exception) -> str:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return f"{info.name}: cannot read {path}, which is cut short or damaged ({reason}): {_remedy(path)}"
+    return (
+        f"{info.name}: cannot read {path}, which is cut short or damaged ({one_line(error)}): {_remedy(path)}"
+    )
 
 
 def _remedy(path: Path | None) -> str:

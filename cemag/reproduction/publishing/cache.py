@@ -17,6 +17,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from cemag.files import written_whole
 from cemag.reproduction.publishing.notebooks import TextNotebook
 
 __all__ = ["Cache", "dependencies_digest"]
@@ -83,9 +84,8 @@ class Cache:
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         shutil.move(executed, self.copy(notebook))
-        scratch = self._manifest(notebook).with_suffix(".tmp")
-        scratch.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        os.replace(scratch, self._manifest(notebook))
+        with written_whole(self._manifest(notebook)) as scratch:
+            scratch.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
     def inputs(self, notebook: TextNotebook, parameters: Mapping[str, Any]) -> dict[str, str]:
         """Return a digest of each thing, records aside, that an execution depends on."""

@@ -13,7 +13,7 @@ import jupytext
 from nbformat import NotebookNode
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
-from cemag.errors import NotebookError, SpecError, check_known
+from cemag.errors import NotebookError, SpecError, check_known, one_line
 
 __all__ = ["TextNotebook", "find_notebooks", "share_parameters"]
 
@@ -41,7 +41,7 @@ class TextNotebook:
         try:
             return self.path.read_text(encoding="utf-8")
         except OSError as error:
-            raise SpecError(f"{self.path}: not a readable notebook ({error.strerror})") from None
+            raise SpecError(f"{self.path}: not a readable notebook ({one_line(error)})") from None
 
     def read(self) -> NotebookNode:
         """Return a fresh notebook object."""

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cemag.errors import SpecError, check_known
+from cemag.errors import SpecError, check_known, one_line
 
 __all__ = ["Profile", "load_profile"]
 
@@ -47,4 +47,4 @@ def load_profile(folder: Path, name: str) -> Profile:
     try:
         return Profile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, ValidationError) as error:
-        raise SpecError(f"{path}: not a profile ({' '.join(str(error).split())[:200]})") from None
+        raise SpecError(f"{path}: not a profile ({one_line(error)})") from None

@@ -6,7 +6,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from cemag.errors import CemagError
+from cemag.errors import CemagError, one_line
 
 __all__ = ["make_server", "serve"]
 
@@ -22,7 +22,7 @@ def make_server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
         return ThreadingHTTPServer(("127.0.0.1", port), partial(_Quiet, directory=str(folder)))
     except OSError as error:
         raise CemagError(
-            f"port {port} cannot be used ({error.strerror}): choose another with --port"
+            f"port {port} cannot be used ({one_line(error)}): choose another with --port"
         ) from None
 
 
