@@ -34,7 +34,7 @@ bench: $(READY)  ## print how the package compares with plain loops and with the
 	$(BIN)/python benchmarks/bench_training.py
 	$(BIN)/python benchmarks/bench_audit.py --small
 
-lock: $(UV)  ## bring requirements.lock in step with pyproject.toml (UPGRADE=--upgrade for newer versions)
+lock: $(UV)  ## bring requirements.lock in step with pyproject.toml (UPGRADE=--upgrade: newer versions)
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 $(UPGRADE) \
 	  --no-annotate --no-header --no-emit-index-url -o requirements.lock
 

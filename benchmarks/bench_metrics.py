@@ -1,4 +1,4 @@
-"""All CE metrics against a literal loop over instances, and against the fits that they follow.
+"""All CE metrics against a literal loop, against the fits that they follow, and against Captum and SHAP.
 
 ``python benchmarks/bench_metrics.py`` prints ratios measured side by side in one run; ``--rows`` sets on how
 many instances the literal loop is timed (its time is scaled to all of them, and said to be).
@@ -13,8 +13,8 @@ import time
 import numpy as np
 
 from cemag import ClassificationEmbeddings, measure
+from cemag.auditing import sklearn_factors, torch_factors
 from cemag.metrics import Rule, concentration, frequency, required, rules_for
-from cemag.reproduction.runs import RunSpec, run
 
 
 def kept(ce: ClassificationEmbeddings, n: int, order: np.ndarray, own: int, rule: Rule) -> list[bool]:
@@ -89,35 +89,67 @@ def metrics_against_a_loop(rows: int) -> None:
 
 
 def metrics_against_fits() -> None:
-    """Share of a run that its metrics take, on the embedded sets; `cemag list` has it for stored grids."""
-    print("metrics as a share of the fits, embedded sets, split 0")
-    for model in ("logistic", "svm"):
-        records = [
-            run(RunSpec.parse({"dataset": d, "model": model, "augmenter": a}))
-            for d in ("breast_cancer", "digits")
-            for a in ("none", "smote")
-        ]
-        fit = sum(r.provenance.fit_seconds for r in records)
-        metric = sum(r.provenance.metric_seconds for r in records)
-        print(f"  {model:10s} fits {fit:6.2f} s, metrics {metric:6.2f} s")
+    """What all CE metrics of a model take beside its fit, on the embedded sets."""
+    from sklearn.datasets import load_breast_cancer, load_digits
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import train_test_split
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    print("metrics beside the fits, embedded sets, a third for testing")
+    for name, model in (("logistic", LogisticRegression(max_iter=2000)), ("svm", SVC())):
+        fits = metrics = 0.0
+        for load in (load_breast_cancer, load_digits):
+            X, X_test, y, y_test = train_test_split(*load(return_X_y=True), test_size=1 / 3, random_state=0)
+            start = time.perf_counter()
+            pipeline = make_pipeline(StandardScaler(), model).fit(X, y)
+            fitted = time.perf_counter()
+            measure(sklearn_factors(pipeline, X_test, y_test).ce, y_test)
+            fits, metrics = fits + fitted - start, metrics + time.perf_counter() - fitted
+        print(f"  {name:10s} fits {fits:6.2f} s, metrics {metrics:6.2f} s")
 
 
-def stored_grids() -> None:
-    """The same for the published grid of the paper's five sets."""
-    from cemag.reproduction.runs import published_store
+def ces_against_attributions() -> None:
+    """All CEs of all classes, beside Captum's and SHAP's attributions of the same models and instances."""
+    import shap
+    import torch
+    from captum.attr import LayerGradientXActivation
+    from sklearn.datasets import load_digits
+    from sklearn.linear_model import LogisticRegression
 
-    total = {"logistic": [0.0, 0.0, 0], "svm": [0.0, 0.0, 0]}
-    for record in published_store():
-        row = total[record.spec.model.name]
-        row[0] += record.provenance.fit_seconds
-        row[1] += record.provenance.metric_seconds
-        row[2] += 1
-    print("published grid (5 sets x 6 methods x 5 splits a model)")
-    for model, (fit, metric, n) in total.items():
-        print(f"  {model:10s} {n} runs, fits {fit:7.1f} s, metrics {metric:6.1f} s")
-    fit, metric = (sum(row[i] for row in total.values()) for i in (0, 1))
-    if fit:
-        print(f"  metrics / fits {metric / fit:.2f}")
+    X, y = load_digits(return_X_y=True)
+    X = X / X.max()
+    n, c = len(X), len(np.unique(y))
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(64, 256), torch.nn.ReLU(), torch.nn.Linear(256, c)).eval()
+    rows = torch.tensor(X, dtype=torch.float32)
+    linear = LogisticRegression(max_iter=2000).fit(X, y)
+
+    def captum() -> np.ndarray:
+        explainer = LayerGradientXActivation(net, net[2])
+        found = [explainer.attribute(rows, target=k, attribute_to_layer_input=True) for k in range(c)]
+        return torch.stack(found, dim=2).detach().numpy()
+
+    def by_shap() -> np.ndarray:
+        return shap.LinearExplainer(linear, np.zeros((1, X.shape[1]))).shap_values(X)
+
+    def of_network() -> np.ndarray:
+        return all_ces(torch_factors(net, rows, y).ce)
+
+    def of_linear() -> np.ndarray:
+        return all_ces(sklearn_factors(linear, X, y).ce)
+
+    print(f"CEs of all {c} classes, {n:,} instances, the check against the model's own output included")
+    for name, ours, theirs in (("Captum", of_network, captum), ("SHAP", of_linear, by_shap)):
+        np.testing.assert_allclose(ours(), theirs(), atol=1e-4)
+        mine, other = _best(ours), _best(theirs)
+        print(f"  {name:10s} {other:8.4f} s, cemag {mine:8.4f} s, ratio {other / mine:6.1f}")
+
+
+def all_ces(ce: ClassificationEmbeddings) -> np.ndarray:
+    """CEs (n, d, c)."""
+    return ce.features[:, :, None] * ce.weights.T[None]
 
 
 def _best(call: object, repeats: int = 3) -> float:
@@ -134,5 +166,5 @@ if __name__ == "__main__":
     parser.add_argument("--rows", type=int, default=50, help="instances of the literal loop")
     metrics_against_a_loop(parser.parse_args().rows)
     metrics_against_fits()
-    stored_grids()
+    ces_against_attributions()
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")

@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -25,12 +26,13 @@ ORDER = [
     {"reproduction.runs"},
     {"reproduction.training"},
     {"reproduction.datasets"},
+    {"reproduction"},
     {"auditing"},  # above this line the book, from here on what others install
     {"charts"},
     {"models", "samplers", "metrics"},
     {"embeddings"},
     {"files"},
-    {"errors"},
+    {"errors", "settings"},
 ]
 
 
@@ -41,11 +43,21 @@ IMAGE_NAMES = {  # what `image_glued` gives; test_images_of_claims checks that i
 OWN_NAMES = {"cnn-standard", "score-depends"}  # glued by the page itself, as are those of an audit
 
 
+def requirements(*extras):
+    """What an installation with these extras asks for; an extra may name others of this package."""
+    asked, waiting = set(PROJECT["dependencies"]), [f"cemag[{','.join(extras)}]"]
+    while waiting:
+        requirement = waiting.pop()
+        if named := re.fullmatch(r"cemag\[(.*)\]", requirement):
+            waiting += [r for extra in named[1].split(",") for r in PROJECT["optional-dependencies"][extra]]
+        else:
+            asked.add(requirement)
+    return asked
+
+
 def test_environment_yml_is_in_step_with_pyproject():
-    wanted = {
-        r.replace("torch>", "pytorch>") if r.startswith("torch>") else r for r in PROJECT["dependencies"]
-    }
-    wanted |= set(PROJECT["optional-dependencies"]["book"]) | {f"python{PROJECT['requires-python']}", "pip"}
+    wanted = {r.replace("torch>", "pytorch>") if r.startswith("torch>") else r for r in requirements("book")}
+    wanted |= {f"python{PROJECT['requires-python']}", "pip"}
     listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     from_pip = {requirement for requirement in wanted if requirement.startswith("py3langid")}
     assert {entry for entry in listed if isinstance(entry, str)} == wanted - from_pip
@@ -57,10 +69,32 @@ def test_lock_pins_every_requirement_exactly_and_names_no_index():
     pins = [line for line in lines if line.strip()]
     assert all(re.match(r"^[A-Za-z0-9._-]+(\[[a-z,]+\])?==\S+( ; .+)?$", line) for line in pins)
     names = {re.split(r"[\[=]", line)[0].lower() for line in pins}
-    asked = PROJECT["dependencies"] + [
-        r for extra in PROJECT["optional-dependencies"].values() for r in extra
-    ]
+    asked = requirements("all")
+    assert asked == requirements(*PROJECT["optional-dependencies"])
     assert {re.split(r"[<>=\[]", r)[0].lower().replace("_", "-") for r in asked} <= names
+
+
+def test_every_extra_that_the_code_names_exists_and_brings_what_is_imported():
+    named = {
+        (match[1], package)
+        for path in SOURCES
+        for match in re.finditer(r'^ *with extra\("(\w+)"\):\n((?: +\S.*\n)+)', path.read_text(), re.M)
+        for package in re.findall(r"^ +(?:import|from) (\w+)", match[2], re.M)
+    }
+    assert {("torch", "torch"), ("samplers", "imblearn")} <= named
+    for extra, package in named:
+        project = {"imblearn": "imbalanced-learn"}.get(package, package)
+        assert any(re.match(rf"{project}\b", requirement) for requirement in requirements(extra)), package
+
+
+def test_every_setting_that_the_code_reads_is_in_the_one_table():
+    from cemag.settings import SETTINGS
+
+    texts = {path: path.read_text() for path in SOURCES if path.name != "settings.py"}
+    read = {name for text in texts.values() for name in re.findall(r"CEMAG_[A-Z_]+", text)}
+    assert read == set(SETTINGS)
+    rows = "\n".join(f"| `{name}` | {one.sets} | {one.default} |" for name, one in SETTINGS.items())
+    assert rows in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -132,6 +166,16 @@ def test_imports_point_one_way(name):
     for other in map(room, imported(MODULES[name])):
         if other and here and other != here:
             assert level[other] > level[here], f"{here} imports {other}"
+
+
+def test_importing_the_package_imports_none_of_the_machinery_of_the_book():
+    code = (
+        "import sys, cemag; [getattr(cemag, name) for name in cemag.__all__]\n"
+        "above = ('cemag.reproduction', 'cemag.cli', 'torch')\n"
+        "print([name for name in sys.modules if name.startswith(above)])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_only_the_command_line_imports_the_machinery_of_the_book():

@@ -43,6 +43,8 @@ def main() -> None:
         status = _complain(str(error), 2)
     except KeyboardInterrupt:
         status = 130
+    except ModuleNotFoundError as error:  # `extra` names those that this package asks for
+        status = _complain(f'{error.name or error} is not installed: pip install "cemag[all]"', 2)
     except Exception as error:
         if hasattr(error, "format_message"):  # what typer says of unknown options and the like
             status = _complain(error.format_message(), 2)

@@ -13,14 +13,16 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, SequentialSampler
 
 from cemag.embeddings.arrays import as_array
 from cemag.embeddings.factors import Factors, factors
-from cemag.errors import CemagError, DataError, check_known
+from cemag.errors import CemagError, DataError, check_known, extra
+
+with extra("torch"):
+    import torch
+    from torch import Tensor, nn
+    from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, SequentialSampler
 
 __all__ = ["torch_factors"]
 

@@ -169,7 +169,8 @@ def download_images(name: str, data_home: str | os.PathLike[str] | None = None) 
     except Exception as error:  # torchvision raises URLError, OSError, RuntimeError, tarfile's and more
         raise DataError(
             f"{name}: not found, and the download into {home} failed ({one_line(error)}): "
-            f"get {info.download} from {info.source}, and set {DATA_VARIABLE} to a folder that holds it as {name}/"
+            f"get {info.download} from {info.source}, "
+            f"and set {DATA_VARIABLE} to a folder that holds it as {name}/"
         ) from error
     return home
 

@@ -11,11 +11,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
-from cemag.errors import CemagError, NotebookError
+from cemag.errors import CemagError, NotebookError, extra
 from cemag.reproduction.publishing.cache import Cache
 from cemag.reproduction.publishing.notebooks import TextNotebook
+
+with extra("book"):
+    import nbformat
 
 __all__ = ["execute_all", "execute_one"]
 

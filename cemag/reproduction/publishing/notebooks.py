@@ -9,11 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import jupytext
-from nbformat import NotebookNode
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
-from cemag.errors import NotebookError, SpecError, check_known, one_line
+from cemag.errors import NotebookError, SpecError, check_known, extra, one_line
+
+with extra("book"):
+    import jupytext
+    from nbformat import NotebookNode
 
 __all__ = ["TextNotebook", "find_notebooks", "share_parameters"]
 
