@@ -93,12 +93,13 @@ def metrics_against_fits() -> None:
     from sklearn.datasets import load_breast_cancer, load_digits
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import train_test_split
+    from sklearn.multiclass import OneVsRestClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
     print("metrics beside the fits, embedded sets, a third for testing")
-    for name, model in (("logistic", LogisticRegression(max_iter=2000)), ("svm", SVC())):
+    for name, model in (("logistic", LogisticRegression(max_iter=2000)), ("svm", OneVsRestClassifier(SVC()))):
         fits = metrics = 0.0
         for load in (load_breast_cancer, load_digits):
             X, X_test, y, y_test = train_test_split(*load(return_X_y=True), test_size=1 / 3, random_state=0)

@@ -1,4 +1,4 @@
-"""Training by `cemag.reproduction.training.train` against the loop as it is plainly written, side by side in one run.
+"""Images per second of training: cemag.reproduction.training beside a plain loop, alternating in one run.
 
 ``python benchmarks/bench_training.py`` prints images/s of both, alternating, same network, batch and device.
 The plain loop is float32 NCHW, torchvision transforms image by image in a DataLoader, SGD as it comes.

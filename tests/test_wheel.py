@@ -51,16 +51,13 @@ ASKED = {
     "from cemag.samplers import EOS": "samplers",
     "from cemag.samplers import Remix": "samplers",
     "from cemag.samplers import RebalancedMixup": "samplers",
-    "from cemag.samplers import augment; augment('ros', [[0], [1], [2]], [0, 0, 1], random_state=0)": "samplers",
+    "import cemag.samplers as s; s.augment('ros', [[0], [1], [2]], [0, 0, 1], random_state=0)": "samplers",
     "import cemag.models.deepsmote": "torch",
     "import cemag.reproduction.runs": "reproduction",
 }
 COMMANDS = {
     ("audit", "--checkpoint", "a.pt"): "torch",
     ("run", "-p", "dataset=digits"): "reproduction",
-    ("grid",): "reproduction",
-    ("list",): "reproduction",
-    ("claims",): "reproduction",
     ("book",): "reproduction",
 }
 
