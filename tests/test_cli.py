@@ -303,7 +303,8 @@ def test_python_m_cemag_is_the_same_command(store, bytecode):
     [
         ("import cemag", ["torch", "sklearn", "pandas", "scipy", "pyarrow", "numpy"]),
         (
-            "import cemag.metrics, cemag.reproduction.runs, cemag.samplers, cemag.reproduction.datasets, cemag.models",
+            "import cemag.metrics, cemag.samplers, cemag.models\n"
+            "import cemag.reproduction.runs, cemag.reproduction.datasets",
             ["torch", "sklearn"],
         ),
         ("import cemag.reproduction.claims, cemag.reproduction.charts", ["torch"]),
@@ -313,7 +314,8 @@ def test_python_m_cemag_is_the_same_command(store, bytecode):
             ["torch", "sklearn", "pandas", "scipy", "pyarrow", "imblearn"],
         ),
         (
-            "from cemag.reproduction.runs import RunSpec, run\nrun(RunSpec(dataset='breast_cancer', augmenter='smote'))",
+            "from cemag.reproduction.runs import RunSpec, run\n"
+            "run(RunSpec(dataset='breast_cancer', augmenter='smote'))",
             ["torch"],
         ),
     ],
