@@ -18,6 +18,8 @@ IMAGES = ["run", "-p", "dataset=digits_images"]
 @pytest.fixture(scope="module")
 def bytecode(tmp_path_factory):
     """Let the processes that these tests start share byte code, even where none is kept."""
+    if not sys.dont_write_bytecode:
+        return {}  # the libraries' own is there already: compiling them again takes longer than these tests
     return {"PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("bytecode")), "PYTHONDONTWRITEBYTECODE": ""}
 
 

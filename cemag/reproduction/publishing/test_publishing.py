@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -173,28 +174,51 @@ def test_execution_is_reused_only_while_nothing_changed(project):
             name, reason = re.match(r"running (\w+)\.md \((.+)\)", line).groups()
             reasons[name] = reason
 
-        cache = Cache(project / "executed", project / "cemag")
-        execute_all(find_notebooks(project / "notebooks"), given, cache, jobs=2, force=False, report=report)
+        notebooks = find_notebooks(project / "notebooks")
+        execute_all(notebooks, given, cache(), jobs=2, force=False, report=report)
         return reasons
+
+    def cache():
+        return Cache(project / "executed", project / "cemag")
+
+    def stale():
+        found = {n.name: cache().stale(n, given[n.name]) for n in find_notebooks(project / "notebooks")}
+        return {name: reason for name, reason in found.items() if reason}
+
+    @contextmanager
+    def written(path, text):
+        """A file with other content, or a new one, until the block ends."""
+        before = path.read_text() if path.exists() else None
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        yield
+        path.unlink() if before is None else path.write_text(before)
 
     assert execute() == {"first": "never run", "second": "never run"}
     assert execute() == {}
-    record.write_text("two")
-    assert execute() == {"first": "a record changed"}
-    write(project / "notebooks", "second", "'changed'")
-    assert execute() == {"second": "the notebook changed"}
+    second, manifest = project / "notebooks" / "second.md", project / "executed" / "first.json"
+    for path, text, reasons in (
+        (record, "two", {"first": "a record changed"}),
+        (second, second.read_text() + "\nchanged\n", {"second": "the notebook changed"}),
+        (source, "x = 2\n", {"first": "the package changed", "second": "the package changed"}),
+        (project / "cemag" / "metrics" / "test_some.py", "a test", {}),
+        (
+            project / "results" / "new.parquet",
+            "a record that was not there to be read",
+            dict.fromkeys(("first", "second"), "a record was published or withdrawn"),
+        ),
+        (
+            manifest,
+            json.dumps(json.loads(manifest.read_text()) | {"dependencies": "others"}),
+            {"first": "a dependency changed"},
+        ),
+    ):
+        with written(path, text):
+            assert stale() == reasons
+        assert stale() == {}
     given["second"] = {"number": 3}
     assert execute() == {"second": "its parameters changed"}
-    source.write_text("x = 2\n")
-    assert execute() == {"first": "the package changed", "second": "the package changed"}
-    (project / "cemag" / "metrics" / "test_some.py").write_text("a test")
-    assert execute() == {}
-    (project / "results").mkdir()
-    (project / "results" / "new.parquet").write_text("a record that was not there to be read")
-    assert set(execute().values()) == {"a record was published or withdrawn"}
-    manifest = project / "executed" / "first.json"
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"dependencies": "others"}))
-    assert execute() == {"first": "a dependency changed"}
+    assert stale() == {}
     executed = json.loads((project / "executed" / "first.ipynb").read_text())
     assert any("injected-parameters" in c["metadata"].get("tags", []) for c in executed["cells"])
 
