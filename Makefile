@@ -21,7 +21,7 @@ serve: $(READY)  ## serve the built book on this machine
 	@$(BIN)/cemag serve
 
 test: $(READY)  ## run all tests
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder  # in their order the slow files come first
 
 check: $(READY)  ## lint, format and types
 	$(BIN)/ruff check .
