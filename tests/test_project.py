@@ -40,6 +40,8 @@ IMAGE_NAMES = {  # what `image_glued` gives; test_images_of_claims checks that i
     *("init-low", "init-high", "model-low", "model-high", "init-share", "active-share"),
 }
 
+BROUGHT_BY = {"imblearn": "imbalanced-learn", "nbformat": "jupytext"}  # packages by another's name
+
 OWN_NAMES = {"cnn-standard", "score-depends"}  # glued by the page itself, as are those of an audit
 
 
@@ -83,7 +85,7 @@ def test_every_extra_that_the_code_names_exists_and_brings_what_is_imported():
     }
     assert {("torch", "torch"), ("samplers", "imblearn")} <= named
     for extra, package in named:
-        project = {"imblearn": "imbalanced-learn"}.get(package, package)
+        project = BROUGHT_BY.get(package, package)
         assert any(re.match(rf"{project}\b", requirement) for requirement in requirements(extra)), package
 
 
