@@ -271,9 +271,9 @@ class ClassificationEmbeddings:
 
     def take(self, indices: NDArray[np.intp]) -> ClassificationEmbeddings:
         """Return the same model's CEs of some of the instances."""
-        held = isinstance(self.features, KernelFeatures | NarrowFeatures | SparseFeatures)
-        features = self.features.take(indices) if held else self.features[indices]
-        return replace(self, features=features)
+        if isinstance(self.features, KernelFeatures | NarrowFeatures | SparseFeatures):
+            return replace(self, features=self.features.take(indices))
+        return replace(self, features=self.features[indices])
 
     def merged(self) -> ClassificationEmbeddings:
         """Join the CEs of equal support vectors into one each, as over-sampling repeats a point.
@@ -296,7 +296,7 @@ class ClassificationEmbeddings:
             return self
         place = np.argsort(np.argsort(first))[group.ravel()]  # in the order of their first occurrence
         weights = np.zeros((len(self.weights), len(first)))
-        np.add.at(weights, (slice(None), place), self.weights)
+        np.add.at(weights.T, place, self.weights.T)
         order, kept = np.sort(first), self.features.kept
         features = replace(
             self.features,

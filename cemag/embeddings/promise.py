@@ -65,7 +65,7 @@ def settle(
     >>> settle("a model", np.sqrt(sums), sums)
     Traceback (most recent call last):
     ...
-    cemag.errors.CemagError: a model does not decide by its CEs: its output differs from their sums by up to 1.41
+    cemag.errors.CemagError: a model does not decide by its CEs: its output is off their sums by up to 1.41
     """
     if own.shape != sums.shape:
         raise CemagError(f"{name} has output of shape {own.shape}, its CEs have sums of shape {sums.shape}")
@@ -102,13 +102,9 @@ def settle(
             if fits(factor, shift):
                 return factor, shift
     off = _leftover(own - sums - (best if different >= FEWEST_ROWS else 0), known)[known].max()
-    few = (
-        f" ({different} different instances are too few to find a constant)"
-        if different < FEWEST_ROWS
-        else ""
-    )
+    few = f" ({different} different rows are too few to find a constant)" if different < FEWEST_ROWS else ""
     raise CemagError(
-        f"{name} does not decide by its CEs: its output differs from their sums by up to {off:.3g}{few}"
+        f"{name} does not decide by its CEs: its output is off their sums by up to {off:.3g}{few}"
     )
 
 
