@@ -20,14 +20,16 @@ from cemag.auditing.comparison import Comparison, compare
 from cemag.auditing.findings import Finding
 from cemag.auditing.result import Audit, read_audit
 from cemag.embeddings.factors import KINDS, Factors, Kind, factors
-from cemag.embeddings.from_files import checkpoint_model, load_factors
+from cemag.embeddings.from_files import load_factors
 from cemag.embeddings.from_sklearn import sklearn_factors
 
 if TYPE_CHECKING:
     from cemag.auditing.examples import digits_example
     from cemag.embeddings.from_torch import torch_factors
+    from cemag.models.resnet import checkpoint_model
 
 _WHEN_USED = {
+    "checkpoint_model": "cemag.models.resnet",
     "digits_example": "cemag.auditing.examples",
     "torch_factors": "cemag.embeddings.from_torch",
 }

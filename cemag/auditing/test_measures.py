@@ -8,7 +8,8 @@ from sklearn.svm import SVC
 
 from cemag.auditing import early
 from cemag.auditing.measures import ablation, per_feature, per_instance, permuted_null
-from cemag.embeddings import ClassificationEmbeddings, classification
+from cemag.embeddings import ClassificationEmbeddings, classification, sklearn_steps
+from cemag.embeddings.from_sklearn import embed_model
 from cemag.metrics import ces_required, concentration, frequency, permuted_weights
 
 WHOLE = st.integers(-3, 3)  # so that ties are exact and sums do not round
@@ -144,9 +145,9 @@ def test_a_kernel_that_is_never_held_gives_what_the_kernel_in_memory_gives(monke
     X = rng.normal(size=(120, 3))
     y = (X[:, 0] ** 2 + X[:, 1] > 0.7).astype(int)
     model = SVC().fit(X, y)
-    held = ClassificationEmbeddings.from_svc(model, X)
-    monkeypatch.setattr(classification, "KERNEL_IN_MEMORY", 0)
-    streamed = ClassificationEmbeddings.from_svc(model, X)
+    held = embed_model(model, X)
+    monkeypatch.setattr(sklearn_steps, "KERNEL_IN_MEMORY", 0)
+    streamed = embed_model(model, X)
     assert not isinstance(streamed.features, np.ndarray)
     one, other = per_instance(held), per_instance(streamed)
     for name, values in one.items():

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["audit", "compare"]
 
+IMAGES_AT_ONCE = 512  # what a network takes at a time
 Names = Annotated[Path | None, typer.Option(help="Class names, a line each.", show_default=False)]
 
 
@@ -111,17 +112,17 @@ def _factors(
 
 
 def _network(checkpoint: Path, arch: str, data: str) -> Factors:
-    from cemag.auditing import checkpoint_model, factors
-    from cemag.models.heads import embed_images, find_last_linear
+    from cemag.auditing import torch_factors
     from cemag.models.images import CIFAR10, Normalisation, image_tensor
+    from cemag.models.resnet import checkpoint_model
     from cemag.reproduction.datasets import IMAGE_DATASETS, load_images
 
     check_known("image set", data, IMAGE_DATASETS)
     model = checkpoint_model(checkpoint, arch)  # before the data, which may have to be downloaded
-    head, images = find_last_linear(model), load_images(data)
-    if head.out_features != len(images.class_names):
+    images = load_images(data)
+    if model.linear.out_features != len(images.class_names):
         raise CemagError(
-            f"{checkpoint}: a network of {head.out_features} classes, "
+            f"{checkpoint}: a network of {model.linear.out_features} classes, "
             f"and {data} has {len(images.class_names)}"
         )
     channels = images.X_test.shape[-1]
@@ -130,15 +131,13 @@ def _network(checkpoint: Path, arch: str, data: str) -> Factors:
             f"{checkpoint}: a network of {model.conv1.in_channels} channels, and {data} has {channels}"
         )
     own = CIFAR10 if data == "cifar10" else Normalisation.of(image_tensor(images.X_train))
-    ce = embed_images(model, images.X_test, own)
-    return factors(
-        ce.features,
-        ce.weights,
-        ce.bias,
-        images.y_test,
+    X, y = image_tensor(images.X_test), images.y_test
+    starts = range(0, len(X), IMAGES_AT_ONCE)
+    return torch_factors(
+        model,
+        ((own(X[i : i + IMAGES_AT_ONCE]), y[i : i + IMAGES_AT_ONCE]) for i in starts),
         class_names=images.class_names,
         model_name=f"{arch} from {checkpoint.name}, on the test part of {data}",
-        notes=[f"The last linear layer is {head}."],
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cemag.errors import DataError
 
-__all__ = ["as_array", "class_labels", "label_positions", "names_of", "not_finite", "numbers"]
+__all__ = ["as_array", "class_labels", "label_positions", "names_of", "not_finite", "numbers", "rows_of"]
 
 BLOCK = 1 << 22  # values tested for NaN at a time: a mapped file is never read whole
 DENSE_BYTES = 8 << 30  # a sparse matrix above this (as float64) would fill an ordinary machine
@@ -59,6 +59,17 @@ def as_array(name: str, values: Any) -> NDArray[Any]:
         return np.asarray(values)
     except ValueError:
         raise DataError(f"{name} has rows of different lengths: a plain array is needed") from None
+
+
+def rows_of(name: str, values: Any) -> Any:
+    """Return a feature matrix: sparse as it is, anything else as an array.
+
+    Examples
+    --------
+    >>> rows_of("features", [[1, 2]]).shape
+    (1, 2)
+    """
+    return values if callable(getattr(values, "tocsr", None)) else as_array(name, values)
 
 
 def numbers(name: str, values: Any, ndim: int) -> NDArray[Any]:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cemag.embeddings.features import FeatureRows, KernelFeatures, NarrowFeatures, finite
-from cemag.errors import CemagError, DataError
-
-if TYPE_CHECKING:
-    from sklearn.base import BaseEstimator
-    from sklearn.svm import SVC
+from cemag.embeddings.features import FeatureRows, KernelFeatures, NarrowFeatures, SparseFeatures, finite
+from cemag.embeddings.margins import Margins
+from cemag.errors import DataError
 
 __all__ = ["ClassificationEmbeddings"]
 
 Array = NDArray[np.float64]
 BLOCK_BYTES = 4 << 20  # a block of CEs that stays in the processor's cache
-KERNEL_IN_MEMORY = 256 << 20  # a kernel matrix below this is kept; above it, blocks are recomputed
+SPARSE_ABOVE = 16 << 20  # a sparse matrix that is smaller when dense is made so: that is quicker
 WIDE_IN_MEMORY = 256 << 20  # float32 features below this are made float64 once; above it, block by block
 
 
@@ -38,9 +36,9 @@ class ClassificationEmbeddings:
 
     Parameters
     ----------
-    features : array_like of shape (N, d), or KernelFeatures
-        Feature embeddings: the input of the model's last linear step. A large float32 or float16 array is
-        kept as it is and made float64 a block of rows at a time.
+    features : array_like or sparse matrix of shape (N, d), or KernelFeatures
+        Feature embeddings: the input of the model's last linear step. A large float32 or float16 array,
+        or a large sparse matrix, is kept as it is and made a dense float64 array a block at a time.
     weights : array_like of shape (C, d), or (1, d) for a single-sum binary model
         Weights of the last linear step.
     bias : array_like of shape (C,) or (1,), optional
@@ -99,62 +97,9 @@ class ClassificationEmbeddings:
         for name, value in fields.items():
             object.__setattr__(self, name, value)
         predictions = np.empty(self.n_instances, dtype=np.intp)
-        for rows in self.blocks():  # never all logits: with many classes they outgrow the features
+        for rows in self.compact_blocks():  # never all logits: with many classes they outgrow the features
             predictions[rows] = decide(self._logits_of(rows))
         object.__setattr__(self, "predictions", predictions)
-
-    # ------------------------------------------------------------------ constructors
-
-    @classmethod
-    def from_linear(cls, model: BaseEstimator, X: ArrayLike) -> ClassificationEmbeddings:
-        """CEs of a fitted linear classifier of scikit-learn: one per input feature.
-
-        Parameters
-        ----------
-        model : estimator with ``coef_``, ``intercept_`` and ``classes_``
-            ``LogisticRegression``, ``LinearSVC``, ``RidgeClassifier``, ``SGDClassifier`` and others.
-        X : array_like of shape (N, d)
-            Instances as the model takes them (after any scaling).
-        """
-        for name in ("coef_", "intercept_", "classes_"):
-            if not hasattr(model, name):
-                raise CemagError(
-                    f"{type(model).__name__} has no {name}: a fitted linear classifier is needed"
-                )
-        weights = np.atleast_2d(model.coef_)
-        bias = np.broadcast_to(np.atleast_1d(model.intercept_), len(weights))
-        return cls(np.asarray(X), weights, bias, model.classes_)
-
-    @classmethod
-    def from_svc(cls, model: SVC, X: ArrayLike) -> ClassificationEmbeddings:
-        """CEs of a fitted binary RBF-kernel ``SVC``: ``alpha_i y_i K(s_i, x)``, one per support vector.
-
-        Parameters
-        ----------
-        model : sklearn.svm.SVC
-            Fitted, ``kernel="rbf"``, two classes.
-        X : array_like of shape (N, p)
-            Instances as the model takes them.
-
-        Raises
-        ------
-        CemagError
-            For another kernel, or more than two classes (there ``SVC`` decides by votes of
-            one-against-one pairs and has no single sum per class).
-        """
-        if model.kernel != "rbf":
-            raise CemagError(f"SVC has kernel {model.kernel!r}: supported is 'rbf'")
-        if not hasattr(model, "dual_coef_"):
-            raise CemagError("SVC is not fitted: call fit first")
-        if len(model.classes_) != 2:
-            raise CemagError(
-                f"SVC has {len(model.classes_)} classes: supported is 2 (one-against-one votes have no "
-                "single sum; wrap the SVC in OneVsRestClassifier and pass its binary parts)"
-            )
-        features: FeatureRows = KernelFeatures(np.asarray(X), model.support_vectors_, float(model._gamma))
-        if 8 * features.shape[0] * features.shape[1] <= KERNEL_IN_MEMORY:
-            features = features[:]
-        return cls(features, model.dual_coef_, model.intercept_, model.classes_)
 
     # ------------------------------------------------------------------ shape
 
@@ -178,18 +123,64 @@ class ClassificationEmbeddings:
     def blocks(self, rows: NDArray[np.intp] | None = None) -> Iterator[NDArray[np.intp]]:
         """Split rows (all, when not given) into runs whose (n, d) float64 arrays fit in the cache."""
         rows = np.arange(self.n_instances) if rows is None else rows
-        step = max(1, BLOCK_BYTES // (8 * self.n_features))
-        for start in range(0, len(rows), step):
-            yield rows[start : start + step]
+        step = self.rows_at_once
+        return (rows[start : start + step] for start in range(0, len(rows), step))
+
+    def compact_blocks(self, rows: NDArray[np.intp] | None = None) -> Iterator[NDArray[np.intp]]:
+        """Split rows as `blocks` does, sparse ones into runs that are that small in their active columns."""
+        rows = np.arange(self.n_instances) if rows is None else rows
+        if isinstance(self.features, SparseFeatures):
+            return self.features.runs(rows, BLOCK_BYTES // 8)
+        return self.blocks(rows)
+
+    def compact(self, rows: NDArray[np.intp]) -> tuple[ClassificationEmbeddings, NDArray[np.intp]]:
+        """Return some rows in the columns where any of them is active, dense; and those columns.
+
+        A CE of a feature that is zero is zero, so that what is left out changes no sum. It counts: among
+        the d CEs of an instance are ``d - len(columns)`` zeros more than the block shows.
+
+        Returns
+        -------
+        block : ClassificationEmbeddings
+            The rows' predictions are those of the whole model.
+        columns : ndarray of shape (m,)
+            Of the features, in order; all of them where features are not sparse.
+
+        Examples
+        --------
+        >>> from scipy.sparse import csr_array
+        >>> features = SparseFeatures(csr_array([[0.0, 2.0, 0.0], [1.0, 0.0, 0.0]]))
+        >>> block, columns = ClassificationEmbeddings(features, [[1.0, 2.0, 3.0]]).compact(np.array([0]))
+        >>> block.features, block.weights, columns
+        (array([[2.]]), array([[2.]]), array([1]))
+        """
+        if isinstance(self.features, SparseFeatures):
+            columns = self.features.active(rows)
+            features, weights = self.features.dense(rows, columns), self.weights[:, columns]
+        else:
+            columns, weights = np.arange(self.n_features), self.weights
+            features = self.features[rows]
+        block = copy(self)  # what is checked already is not checked again
+        fields = {"features": features, "weights": weights, "predictions": self.predictions[rows]}
+        for name, value in fields.items():
+            object.__setattr__(block, name, value)
+        return block, columns
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many dense rows make a block that stays in the processor's cache."""
+        return max(1, BLOCK_BYTES // (8 * self.n_features))
 
     def logits(self) -> Array:
         """Sum of the CEs plus bias: (N, C), or (N, 1) for a single-sum binary model."""
         out = np.empty((self.n_instances, len(self.weights)))
-        for rows in self.blocks():
+        for rows in self.compact_blocks():
             out[rows] = self._logits_of(rows)
         return out
 
     def _logits_of(self, rows: NDArray[np.intp]) -> Array:
+        if isinstance(self.features, SparseFeatures):
+            return self.features.values[rows] @ self.weights.T + self.bias
         return self.features[rows] @ self.weights.T + self.bias
 
     def of_class(self, rows: slice | NDArray[np.intp], labels: int | NDArray[np.intp]) -> Array:
@@ -214,16 +205,105 @@ class ClassificationEmbeddings:
         """CEs of some rows towards the class that the model predicts for each: (n, d)."""
         return self.of_class(rows, self.predictions[rows])
 
+    def margins(self, centre: ArrayLike | None = None, y: ArrayLike | None = None) -> Margins:
+        """Margin CEs: the lead of the predicted class over the runner-up, feature by feature.
+
+        Unlike CEs they do not change when one vector is added to every class's weights, nor when the
+        origin of the features moves; they are the linear Shapley values of the margin.
+
+        Parameters
+        ----------
+        centre : array_like of shape (d,), optional
+            The point that features are measured from, best `class_mean` of the training rows. When not
+            given, `class_mean` of these instances.
+        y : array_like of shape (N,), optional
+            True labels of these instances, for that mean; the predictions stand in when not given.
+
+        References
+        ----------
+        .. [1] S. M. Lundberg and S.-I. Lee, "A Unified Approach to Interpreting Model Predictions",
+           NeurIPS 2017, for linear Shapley values.
+
+        Examples
+        --------
+        >>> ce = ClassificationEmbeddings([[2.0, 1.0]], [[1.0, 0.0], [0.5, 3.0]], bias=[0.0, -1.0])
+        >>> margins = ce.margins(centre=[1.0, 1.0])
+        >>> margins.of(slice(None)), margins.bias, margins.rivals
+        (array([[-0.5,  0. ]]), array([1.5]), array([0]))
+        """
+        point = self.class_mean(y) if centre is None else finite("centre", centre, 1)
+        if point.shape != (self.n_features,):
+            raise DataError(f"centre has shape {point.shape}: ({self.n_features},) is needed")
+        at_centre = self.weights @ point + self.bias
+        if self.single_sum:
+            rivals = 1 - self.predictions
+            bias = np.where(self.predictions == 1, 1.0, -1.0) * at_centre
+        else:
+            rivals = np.empty(self.n_instances, dtype=np.intp)
+            for rows in self.compact_blocks():
+                logits = self._logits_of(rows)
+                logits[np.arange(len(rows)), self.predictions[rows]] = -np.inf
+                rivals[rows] = logits.argmax(axis=1)
+            bias = at_centre[self.predictions] - at_centre[rivals]
+        return Margins(self, point, rivals, bias)
+
+    def class_mean(self, y: ArrayLike | None = None) -> Array:
+        """Mean of the classes' mean features, each class counting alike: (d,).
+
+        Parameters
+        ----------
+        y : array_like of shape (N,), optional
+            Labels; the predictions stand in when not given. A class without an instance is left out.
+
+        Examples
+        --------
+        >>> ClassificationEmbeddings([[0.0], [2.0], [7.0]], [[1.0]]).class_mean([0, 0, 1])
+        array([4.])
+        """
+        labels = self.predictions if y is None else self.label_indices(y)
+        sizes = np.bincount(labels, minlength=len(self.classes))
+        share = 1 / (sizes[labels] * np.count_nonzero(sizes))
+        mean = np.zeros(self.n_features)
+        for rows in self.compact_blocks():
+            block, columns = self.compact(rows)
+            mean[columns] += share[rows] @ block.features[:]
+        return mean
+
     def take(self, indices: NDArray[np.intp]) -> ClassificationEmbeddings:
         """Return the same model's CEs of some of the instances."""
-        features: FeatureRows
-        if isinstance(self.features, KernelFeatures):
-            features = replace(self.features, X=self.features.X[indices])
-        elif isinstance(self.features, NarrowFeatures):
-            features = replace(self.features, values=self.features.values[indices])
-        else:
-            features = self.features[indices]
-        return replace(self, features=features)
+        if isinstance(self.features, KernelFeatures | NarrowFeatures | SparseFeatures):
+            return replace(self, features=self.features.take(indices))
+        return replace(self, features=self.features[indices])
+
+    def merged(self) -> ClassificationEmbeddings:
+        """Join the CEs of equal support vectors into one each, as over-sampling repeats a point.
+
+        Kernel columns of one and the same point are equal, so that their weights add up; sums stay as
+        they are up to rounding. CEs of other models, and of support vectors that all differ, are
+        returned as they are.
+
+        Examples
+        --------
+        >>> kernel = KernelFeatures([[0.0]], [[1.0], [2.0], [1.0]], gamma=1.0)
+        >>> ClassificationEmbeddings(kernel, [[1.0, 5.0, 2.0]]).merged().weights
+        array([[3., 5.]])
+        """
+        if not isinstance(self.features, KernelFeatures):
+            return self
+        vectors = self.features.support_vectors
+        _, first, group = np.unique(vectors, axis=0, return_index=True, return_inverse=True)
+        if len(first) == len(vectors):
+            return self
+        place = np.argsort(np.argsort(first))[group.ravel()]  # in the order of their first occurrence
+        weights = np.zeros((len(self.weights), len(first)))
+        np.add.at(weights.T, place, self.weights.T)
+        order, kept = np.sort(first), self.features.kept
+        features = replace(
+            self.features,
+            support_vectors=vectors[order],
+            kept=None if kept is None else kept[:, order],
+        )
+        return replace(self, features=features, weights=weights)
 
     def without_bias(self) -> ClassificationEmbeddings:
         """Return the same CEs without the bias: a model that decides from the sum of the CEs alone."""
@@ -250,8 +330,11 @@ class ClassificationEmbeddings:
 
 
 def _rows_of(features: FeatureRows | ArrayLike) -> FeatureRows:
-    if isinstance(features, KernelFeatures | NarrowFeatures):
+    if isinstance(features, KernelFeatures | NarrowFeatures | SparseFeatures):
         return features
+    if callable(getattr(features, "tocsr", None)):
+        sparse = SparseFeatures(features)
+        return sparse if 8 * sparse.shape[0] * sparse.shape[1] > SPARSE_ABOVE else sparse[:]
     if NarrowFeatures.fits(features) and 8 * np.size(features) > WIDE_IN_MEMORY:  # type: ignore[arg-type]
         return NarrowFeatures(features)  # type: ignore[arg-type]
     return finite("features", features, 2)  # type: ignore[arg-type]

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from cemag.embeddings import ClassificationEmbeddings, KernelFeatures
 from cemag.embeddings.arrays import as_array, class_labels, label_positions, names_of, numbers
+from cemag.embeddings.features import SparseFeatures
 from cemag.errors import CemagError, DataError, check_known
+from cemag.files import written_whole
 
 __all__ = ["KINDS", "Factors", "Kind", "factors"]
 
@@ -103,8 +105,6 @@ class Factors:
         target = Path(path)
         if target.suffix != ".npz":
             raise CemagError(f"{target}: the name of saved factors must end in .npz")
-        if not target.parent.is_dir():
-            raise CemagError(f"{target}: no such folder")
         features = self.ce.features
         if isinstance(features, KernelFeatures):  # its rows are far larger than what they are made of
             arrays: dict[str, Any] = {
@@ -112,28 +112,27 @@ class Factors:
                 "kernel_support_vectors": features.support_vectors,
                 "kernel_gamma": features.gamma,
             }
+        elif isinstance(features, SparseFeatures):
+            kept = features.values
+            arrays = {f"sparse_{part}": getattr(kept, part) for part in ("data", "indices", "indptr")}
+            arrays["sparse_shape"] = np.array(kept.shape)
         else:
             arrays = {"features": features}
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            with part.open("wb") as file:
-                np.savez(
-                    file,
-                    allow_pickle=False,
-                    **arrays,
-                    weights=self.ce.weights,
-                    bias=self.ce.bias,
-                    labels=self.y,
-                    classes=self.ce.classes,
-                    class_names=np.array(self.class_names),
-                    feature_names=np.array(self.feature_names),
-                    model_name=np.array(self.model_name),
-                    kind=np.array(self.kind),
-                    notes=np.array(self.notes, dtype=str),
-                )
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+        with written_whole(target) as scratch, scratch.open("wb") as file:
+            np.savez(
+                file,
+                allow_pickle=False,
+                **arrays,
+                weights=self.ce.weights,
+                bias=self.ce.bias,
+                labels=self.y,
+                classes=self.ce.classes,
+                class_names=np.array(self.class_names),
+                feature_names=np.array(self.feature_names),
+                model_name=np.array(self.model_name),
+                kind=np.array(self.kind),
+                notes=np.array(self.notes, dtype=str),
+            )
         return target
 
 
@@ -154,7 +153,7 @@ def factors(
 
     Parameters
     ----------
-    features : array_like of shape (N, d), torch.Tensor, DataFrame or KernelFeatures
+    features : array_like of shape (N, d), torch.Tensor, DataFrame, sparse matrix or KernelFeatures
         Input of the model's last linear step.
     weights : array_like of shape (C, d), or (1, d) or (d,) for a binary model with a single sum
         Weights of that step.
@@ -195,7 +194,7 @@ def factors(
     check_known("kind", kind, KINDS)
     if feature_names is None and hasattr(features, "columns"):
         feature_names = [str(column) for column in features.columns]
-    rows: Any = features if isinstance(features, KernelFeatures) else numbers("features", features, 2)
+    rows = _rows(features)
     heads = _weights(weights)
     _fit_shapes(rows.shape, heads.shape)
     offsets = None if bias is None else _bias(bias, len(heads))
@@ -205,12 +204,20 @@ def factors(
         raise DataError(f"class_names holds a name twice: {', '.join(shown)}")
     default = [DEFAULT_NAMES[kind].format(j) for j in range(rows.shape[1])]
     columns = names_of("feature_names", feature_names, default, "features")
-    if len(set(columns)) < len(columns):
+    if feature_names is not None and len(set(columns)) < len(columns):
         twice = sorted(name for name, n in Counter(columns).items() if n > 1)
         raise DataError(f"feature_names holds a name twice: {', '.join(twice[:5])}")
     index = label_positions(labels, labels_of_classes, shown, rows.shape[0])
     ce = ClassificationEmbeddings(rows, heads, offsets, labels_of_classes)  # type: ignore[arg-type]
     return Factors(ce, labels_of_classes[index], columns, shown, str(model_name), kind, tuple(notes))
+
+
+def _rows(features: Any) -> Any:
+    if isinstance(features, KernelFeatures | SparseFeatures):
+        return features
+    if callable(getattr(features, "tocsr", None)):
+        return SparseFeatures(features)
+    return numbers("features", features, 2)
 
 
 def _weights(weights: Any) -> NDArray[Any]:

@@ -1,8 +1,9 @@
-"""Where the rows of a feature matrix come from: an array, a narrower array, or a kernel, on demand."""
+"""Where the rows of a feature matrix come from: arrays, wide, narrow or sparse, or a kernel, on demand."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from cemag.errors import DataError
 
-__all__ = ["FeatureRows", "KernelFeatures", "NarrowFeatures", "finite"]
+__all__ = ["FeatureRows", "KernelFeatures", "NarrowFeatures", "SparseFeatures", "finite"]
 
 Array = NDArray[np.float64]
 CHECKED_AT_ONCE = 1 << 20  # values tested for NaN at a time: a large array gets no mask of its own size
@@ -93,6 +94,10 @@ class NarrowFeatures:
     def __getitem__(self, rows: slice | NDArray[np.intp]) -> Array:
         return np.asarray(self.values[rows], dtype=np.float64)
 
+    def take(self, rows: slice | NDArray[np.intp]) -> NarrowFeatures:
+        """Return some of the rows."""
+        return NarrowFeatures(self.values[rows])
+
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.values, dtype=dtype, copy=copy)
 
@@ -102,7 +107,7 @@ class KernelFeatures:
     r"""Rows :math:`K(s_i, x_n) = \exp(-\gamma \lVert s_i - x_n \rVert^2)`, computed when asked for.
 
     Only the factors are held: ``X`` (N, p), ``support_vectors`` (m, p) and their squared norms. The
-    kernel matrix (N, m) exists a block of rows at a time.
+    kernel matrix (N, m) exists a block of rows at a time, unless it is held.
 
     Parameters
     ----------
@@ -112,6 +117,8 @@ class KernelFeatures:
         Support vectors.
     gamma : float
         Width of the RBF kernel, above 0.
+    kept : ndarray of shape (N, m), optional
+        The matrix itself, where there is room for it: see `held`.
 
     Raises
     ------
@@ -128,6 +135,7 @@ class KernelFeatures:
     X: Array
     support_vectors: Array
     gamma: float
+    kept: Array | None = field(default=None, repr=False, compare=False)
     _squared_norms: Array = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -147,7 +155,20 @@ class KernelFeatures:
         """(N, m): instances and support vectors."""
         return self.X.shape[0], self.support_vectors.shape[0]
 
+    def held(self) -> KernelFeatures:
+        """Return the same with the whole matrix in memory."""
+        return replace(self, kept=self[:])
+
+    def take(self, rows: slice | NDArray[np.intp]) -> KernelFeatures:
+        """Return some of the rows."""
+        return replace(self, X=self.X[rows], kept=None if self.kept is None else self.kept[rows])
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self[:], dtype=dtype)
+
     def __getitem__(self, rows: slice | NDArray[np.intp]) -> Array:
+        if self.kept is not None:
+            return self.kept[rows]
         X = self.X[rows]
         distances = X @ self.support_vectors.T
         distances *= -2
@@ -156,3 +177,81 @@ class KernelFeatures:
         np.maximum(distances, 0, out=distances)
         distances *= -self.gamma
         return np.exp(distances, out=distances)
+
+
+@dataclass(frozen=True, eq=False)
+class SparseFeatures:
+    """Rows of a sparse matrix, made dense when asked for, and in their active columns alone where that does.
+
+    Parameters
+    ----------
+    values : scipy sparse matrix or array of shape (N, d)
+        In any format.
+
+    Raises
+    ------
+    DataError
+        If a value is NaN, infinite or no real number.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> rows = SparseFeatures(csr_array([[0.0, 2.0, 0.0], [0.0, 1.0, 0.0]]))
+    >>> rows[0:1], rows.active([0, 1])
+    (array([[0., 2., 0.]]), array([1]))
+    """
+
+    values: Any
+
+    def __post_init__(self) -> None:
+        from scipy.sparse import csr_array
+
+        if getattr(self.values, "dtype", np.dtype(object)).kind not in "fiub":
+            raise DataError(f"features is sparse of dtype {self.values.dtype}: real numbers are needed")
+        rows = csr_array(self.values, dtype=np.float64)
+        if not rows.has_canonical_format:
+            rows = rows.copy()  # the one given may share its arrays
+            rows.sum_duplicates()
+        if bad := len(rows.data) - np.count_nonzero(np.isfinite(rows.data)):
+            raise DataError(f"features has {bad} NaN or infinite value(s): all must be finite")
+        object.__setattr__(self, "values", rows)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, d)."""
+        return self.values.shape
+
+    def __getitem__(self, rows: slice | NDArray[np.intp]) -> Array:
+        return self.values[rows].toarray()
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self.values.toarray(), dtype=dtype)
+
+    def take(self, rows: slice | NDArray[np.intp]) -> SparseFeatures:
+        """Return some of the rows, sparse."""
+        return SparseFeatures(self.values[rows])
+
+    def active(self, rows: slice | NDArray[np.intp]) -> NDArray[np.intp]:
+        """Columns in which any of some rows is stored, in order."""
+        return np.unique(self.values[rows].indices).astype(np.intp)
+
+    def dense(self, rows: slice | NDArray[np.intp], columns: NDArray[np.intp]) -> Array:
+        """Some rows in some columns, which must be all those in which they are active: (n, m)."""
+        from scipy.sparse import csr_array
+
+        some = self.values[rows]
+        places = np.searchsorted(columns, some.indices)
+        return csr_array((some.data, places, some.indptr), shape=(some.shape[0], len(columns))).toarray()
+
+    def runs(self, rows: NDArray[np.intp], n_values: int) -> Iterator[NDArray[np.intp]]:
+        """Split rows into runs that are at most about so many values when dense in their active columns."""
+        stored = np.diff(self.values.indptr)[rows]
+        start, width = 0, 0
+        for place, more in enumerate(stored):
+            wider = min(width + int(more), self.shape[1])
+            if place > start and (place + 1 - start) * wider > n_values:
+                yield rows[start:place]
+                start, wider = place, int(more)
+            width = wider
+        if start < len(rows):
+            yield rows[start:]

@@ -1,17 +1,13 @@
-"""Factors from files of plain numbers, and networks from checkpoints: nothing is ever unpickled.
-
-Reads the files it is given, and writes only a temporary copy of a safetensors checkpoint.
-"""
+"""Factors from files of plain numbers: nothing is ever unpickled. Reads the files it is given."""
 
 from __future__ import annotations
 
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,10 +17,7 @@ from cemag.embeddings import KernelFeatures
 from cemag.embeddings.factors import Factors, factors
 from cemag.errors import CemagError, check_known
 
-if TYPE_CHECKING:
-    from cemag.models.resnet import ResNet
-
-__all__ = ["checkpoint_model", "load_factors"]
+__all__ = ["load_factors"]
 
 Path_ = str | os.PathLike[str]
 TABLES = (".parquet", ".csv")
@@ -85,6 +78,7 @@ def load_factors(
 
     Examples
     --------
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = factors([[1.0, 0.0]], np.eye(2), labels=[0]).save(Path(folder) / "factors.npz")
     ...     load_factors(path).ce.logits()
@@ -253,78 +247,3 @@ def _names(path: Path) -> dict[str, list[str]]:
         if not all(isinstance(one, str | int | float) for one in value):
             raise CemagError(f"{path}: {name} must hold strings or numbers alone")
     return dict(found)
-
-
-# ---------------------------------------------------------------------- networks
-
-
-def checkpoint_model(path: Path_, arch: str, n_classes: int | None = None) -> ResNet:
-    """Load a network of this package from a checkpoint of tensors.
-
-    Parameters
-    ----------
-    path : path
-        A state dict: ``.safetensors``, or any other name as written by ``torch.save``, of which only
-        tensors and plain values are read.
-    arch : {"resnet20", "resnet32", "resnet44", "resnet56"}
-        The network.
-    n_classes : int, optional
-        Classes that the checkpoint must have; as many as it has when not given.
-
-    Returns
-    -------
-    ResNet
-        In evaluation mode, on the CPU.
-
-    Raises
-    ------
-    CemagError
-        If the file is missing, damaged, holds pickled code or belongs to another network.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from cemag.models.resnet import resnet
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     torch.save(resnet("resnet20", 5).state_dict(), Path(folder) / "net.pt")
-    ...     checkpoint_model(Path(folder) / "net.pt", "resnet20").linear
-    Linear(in_features=64, out_features=5, bias=True)
-    """
-    import torch
-
-    from cemag.models.resnet import RESNETS, _read_state, load_checkpoint, resnet
-
-    file = Path(path)
-    check_known("network", arch, RESNETS)
-    if file.suffix in (".pkl", ".pickle", ".joblib"):
-        raise CemagError(f"{file}: {file.suffix} files run code when they are opened and are never read")
-    with tempfile.TemporaryDirectory() as folder:
-        readable = file
-        if file.suffix == ".safetensors":
-            readable = Path(folder) / "state.pt"
-            torch.save(_safetensors(file), readable)
-        try:
-            state = _read_state(readable)
-            head, first = (state.get(name, torch.zeros(())) for name in ("linear.weight", "conv1.weight"))
-            if n_classes is None:
-                n_classes = len(head) if head.ndim == 2 else 10
-            channels = first.shape[1] if first.ndim == 4 else 3
-            model = load_checkpoint(resnet(arch, n_classes, channels), readable)
-        except CemagError as error:
-            raise CemagError(str(error).replace(str(readable), str(file))) from None
-    model.eval()
-    return model  # type: ignore[return-value]
-
-
-def _safetensors(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise CemagError(f"{path}: no such checkpoint")
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ImportError:
-        raise CemagError(f"{path}: safetensors is not installed; run pip install 'cemag[audit]'") from None
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CemagError(f"{path}: not a readable checkpoint ({error})") from None

@@ -1,4 +1,4 @@
-"""From a fitted scikit-learn classifier to its factors, checked against the model's own decisions.
+"""From a fitted scikit-learn classifier to its factors, checked against the model's own output.
 
 Calls the model's prediction and transformation methods; fits and writes nothing.
 """
@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cemag.embeddings.arrays import not_finite
+from cemag.embeddings.classification import ClassificationEmbeddings, decide
 from cemag.embeddings.factors import Factors, factors
-from cemag.embeddings.sklearn_steps import SUPPORTED, Step, bare, linear_step
+from cemag.embeddings.sklearn_steps import SUPPORTED, Step, bare, checked, linear_step
 from cemag.errors import CemagError, DataError
 
-__all__ = ["sklearn_factors"]
+__all__ = ["embed_model", "sklearn_factors"]
 
 
 def sklearn_factors(
@@ -36,8 +38,10 @@ def sklearn_factors(
     ----------
     model : estimator
         A linear classifier (one with ``coef_``), ``SVC`` (RBF with two classes, or linear with two),
-        ``MLPClassifier``, ``OneVsRestClassifier`` of linear classifiers or SVCs; and ``Pipeline``,
-        ``GridSearchCV`` and its like, or ``CalibratedClassifierCV`` around one of them.
+        ``MLPClassifier``, multinomial, Bernoulli or complement Naive Bayes, ``OneVsRestClassifier`` of
+        linear classifiers or SVCs; and ``Pipeline``, ``GridSearchCV`` and its like,
+        ``SelfTrainingClassifier``, ``FixedThresholdClassifier``, ``TunedThresholdClassifierCV`` or
+        ``CalibratedClassifierCV`` around one of them.
     X : array_like or DataFrame of shape (N, p)
         Instances as the model takes them; a pipeline's steps are applied here.
     y : array_like of shape (N,)
@@ -55,7 +59,9 @@ def sklearn_factors(
     Returns
     -------
     Factors
-        Its logits are the model's decision function, and its predictions the model's.
+        Its logits are the model's decision function, or with two or more columns the logarithms of its
+        probabilities, up to one number per instance; with a threshold in the bias where the model has
+        moved it. Its predictions are the model's.
 
     Raises
     ------
@@ -73,15 +79,12 @@ def sklearn_factors(
     >>> made.model_name, made.class_names, made.feature_names
     ('LogisticRegression', ('no', 'yes'), ('x0', 'x1'))
     """
-    _refuse_unfitted(model)
-    alone = select_part(model, part)
-    predicted = _predictions(alone, X)
-    step = linear_step(alone, X, _column_names(model, X))
+    alone, step = _checked_step(model, X, part)
     names = step.names if feature_names is None else feature_names
     made = factors(
         step.features,
         step.weights,
-        step.bias,
+        step.decided_bias(),
         y,
         classes=step.classes,
         class_names=class_names,
@@ -90,8 +93,33 @@ def sklearn_factors(
         kind=step.kind,
         notes=step.notes,
     )
-    _check_promise(alone, X, predicted, made, step)
     return made
+
+
+def embed_model(model: Any, X: Any) -> ClassificationEmbeddings:
+    """CEs of a fitted classifier of scikit-learn, by the same steps and checks as `sklearn_factors`.
+
+    Examples
+    --------
+    >>> from sklearn.svm import SVC
+    >>> X, y = [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], ["no", "yes", "yes"]
+    >>> model = SVC().fit(X, y)
+    >>> ce = embed_model(model, X)
+    >>> ce.n_features == len(model.support_), np.allclose(ce.logits()[:, 0], model.decision_function(X))
+    (True, True)
+    """
+    step = _checked_step(model, X, None)[1]
+    return ClassificationEmbeddings(step.features, step.weights, step.decided_bias(), step.classes)
+
+
+def _checked_step(model: Any, X: Any, part: int | None) -> tuple[Any, Step]:
+    """Find the last linear step; its sums are the model's own output, and its decisions the model's."""
+    _refuse_unfitted(model)
+    alone = select_part(model, part)
+    predicted = _predictions(alone, X)
+    name = describe(alone)
+    step = checked(alone, X, linear_step(alone, X, _column_names(model, X)), name)
+    return alone, _check_decisions(name, predicted, step)
 
 
 def select_part(model: Any, part: int | None) -> Any:
@@ -101,6 +129,10 @@ def select_part(model: Any, part: int | None) -> Any:
         changed = copy.copy(model)
         name, last = model.steps[-1]
         changed.steps = [*model.steps[:-1], (name, select_part(last, part))]
+        return changed
+    if hasattr(model, "estimator_") and not hasattr(model, "coef_"):  # self-training, a moved threshold
+        changed = copy.copy(model)
+        changed.estimator_ = select_part(model.estimator_, part)
         return changed
     members = getattr(model, "calibrated_classifiers_", None)
     if members is None:
@@ -180,42 +212,22 @@ def _column_names(model: Any, X: Any) -> list[str] | None:
     return None if columns is None else [str(column) for column in columns]
 
 
-def _check_promise(model: Any, X: Any, predicted: NDArray[Any], made: Factors, step: Step) -> None:
-    logits = made.ce.logits()
-    own, ours = _own_values(model, X, logits, step)
-    if own is not None:
-        if own.shape != ours.shape:
-            raise CemagError(f"{made.model_name} decides by values {own.shape}, its CEs by {ours.shape}")
-        scale = max(1.0, float(np.abs(own).max()))
-        largest = float(np.abs(own - ours).max())
-        if not largest <= _tolerance(own) * scale:
-            raise CemagError(
-                f"{made.model_name} does not decide by its CEs: its values differ by up to {largest:.3g} "
-                f"where the largest is {scale:.3g}"
-            )
+def _check_decisions(name: str, predicted: NDArray[Any], step: Step) -> Step:
+    """Hold predictions against the sums with the threshold: they must differ in near-ties alone."""
+    sums = step.sums()
+    sums[:, -1] -= step.threshold
     # rows whose two largest sums are equal up to rounding may fall either way
-    ordered = np.sort(logits, axis=1)
-    margin = np.abs(logits[:, 0]) if logits.shape[1] == 1 else ordered[:, -1] - ordered[:, -2]
-    clear = margin > 1e-6 * max(1.0, float(np.abs(logits).max()))
-    wrong = clear & (made.ce.classes[made.ce.predictions] != predicted)
-    if wrong.any():
-        reason = f": {' '.join(made.notes)}" if made.notes else ""
+    ordered = np.sort(sums, axis=1)
+    margin = np.abs(sums[:, 0]) if sums.shape[1] == 1 else ordered[:, -1] - ordered[:, -2]
+    clear = margin > 1e-6 * max(float(np.abs(sums).max()), np.finfo(float).tiny)
+    ours = step.classes[decide(sums)]
+    if (wrong := clear & (ours != predicted)).any():
+        reason = f": {' '.join(step.notes)}" if step.notes else ""
         raise CemagError(
-            f"{made.model_name} predicts otherwise than its CEs in {wrong.sum()} of {len(wrong)} rows, "
+            f"{name} predicts otherwise than its CEs in {wrong.sum()} of {len(wrong)} rows, "
             f"the first of them row {wrong.argmax()}{reason}"
         )
-
-
-def _own_values(
-    model: Any, X: Any, logits: NDArray[Any], step: Step
-) -> tuple[NDArray[Any] | None, NDArray[Any]]:
-    if step.probabilities is not None:
-        return np.asarray(model.predict_proba(X)), step.probabilities(logits)
-    if hasattr(model, "decision_function"):
-        own = np.asarray(model.decision_function(X))
-        return (own[:, None] if own.ndim == 1 else own), logits
-    return None, logits
-
-
-def _tolerance(own: NDArray[Any]) -> float:
-    return 1e-3 if own.dtype.itemsize < 8 else 1e-6
+    if step.threshold and len(np.unique(ours)) == 1:
+        note = f"Every audited instance lies on one side of that threshold, and is predicted {ours[0]}."
+        return replace(step, notes=(*step.notes, note))
+    return step

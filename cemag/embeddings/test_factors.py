@@ -10,6 +10,7 @@ import pytest
 from cemag.auditing import Factors, factors
 from cemag.embeddings import KernelFeatures
 from cemag.embeddings.arrays import as_array, numbers
+from cemag.embeddings.features import SparseFeatures
 from cemag.errors import CemagError, DataError
 
 RNG = np.random.default_rng(0)
@@ -119,11 +120,13 @@ def test_what_does_not_fit_is_named(changed, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_sparse_matrix_that_would_fill_the_machine_is_refused():
+def test_a_sparse_matrix_that_would_fill_the_machine_stays_sparse():
     sparse = pytest.importorskip("scipy.sparse")
     assert factors(sparse.csr_array(F), W, B, Y).ce.n_features == 3
-    with pytest.raises(DataError, match=r"features is sparse with shape .*dense it takes 745 GiB"):
-        factors(sparse.csr_array((10**6, 10**5)), W, B, Y)
+    made = factors(sparse.csr_array((10**6, 10**5)), np.ones((1, 10**5)), labels=np.zeros(10**6, dtype=int))
+    assert isinstance(made.ce.features, SparseFeatures)
+    with pytest.raises(DataError, match=r"weights is sparse with shape .*dense it takes 745 GiB"):
+        factors(F, sparse.csr_array((10**6, 10**5)), labels=Y)
 
 
 def test_saved_factors_need_a_place(tmp_path):

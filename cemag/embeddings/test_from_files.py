@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import make_classification
 from sklearn.svm import SVC
 
-from cemag.auditing import checkpoint_model, factors, load_factors, sklearn_factors
+from cemag.auditing import factors, load_factors, sklearn_factors
 from cemag.embeddings import KernelFeatures
 from cemag.embeddings.from_files import _names, _values
 from cemag.errors import CemagError, DataError
@@ -190,48 +190,3 @@ def test_files_that_cannot_be_read(plain, tmp_path):
     np.save(tmp_path / "bad.npy", np.full((6, 3), np.inf))
     with pytest.raises(DataError, match="features holds 0 NaN and 18 infinite values"):
         load_factors(**(plain | {"features": tmp_path / "bad.npy"}))
-
-
-# ---------------------------------------------------------------------- networks
-
-
-@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
-def test_networks_from_checkpoints(suffix, tmp_path):
-    torch = pytest.importorskip("torch")
-    from cemag.models.resnet import resnet
-
-    path = tmp_path / f"net.{suffix}"
-    state = resnet("resnet20", 5, 1, seed=3).state_dict()
-    if suffix == "pt":
-        torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}}, path)
-    else:
-        pytest.importorskip("safetensors.torch").save_file(state, path)
-    made = checkpoint_model(path, "resnet20")
-    assert not made.training
-    assert all(torch.equal(value, state[name]) for name, value in made.state_dict().items())
-    for options, message in [
-        (("resnet20", 7), r"net\.\w+: another architecture \(linear.weight has shape \(5, 64\)"),
-        (("resnet32",), r"net\.\w+: another architecture"),
-        (("resnet18",), "unknown network 'resnet18': did you mean"),
-        (("resnet20", 0), "n_classes is 0"),
-    ]:
-        with pytest.raises(CemagError, match=message) as caught:
-            checkpoint_model(path, *options)
-        assert "state.pt" not in str(caught.value)
-
-
-def test_checkpoints_that_are_none(tmp_path):
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("safetensors")
-    torch.save({"a": Trap()}, tmp_path / "trap.pt")
-    (tmp_path / "trap.pkl").write_bytes(b"")
-    (tmp_path / "bad.safetensors").write_bytes(b"nothing")
-    for name, message in [
-        ("trap.pt", "trap.pt: holds pickled code, refused"),
-        ("trap.pkl", "are never read"),
-        ("bad.safetensors", "bad.safetensors: not a readable checkpoint"),
-        ("no.pt", "no.pt: no such checkpoint"),
-        ("no.safetensors", "no.safetensors: no such checkpoint"),
-    ]:
-        with pytest.raises(CemagError, match=message):
-            checkpoint_model(tmp_path / name, "resnet20")

@@ -7,6 +7,7 @@ from imblearn.over_sampling import RandomOverSampler
 from imblearn.pipeline import make_pipeline as make_imblearn_pipeline
 from scipy.sparse import coo_array, csr_array
 from scipy.special import expit, softmax
+from sklearn.base import BaseEstimator
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_classification
@@ -24,17 +25,25 @@ from sklearn.linear_model import (
     RidgeClassifierCV,
     SGDClassifier,
 )
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.metrics import f1_score, make_scorer
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    GridSearchCV,
+    RandomizedSearchCV,
+    TunedThresholdClassifierCV,
+)
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
+from sklearn.naive_bayes import BernoulliNB, ComplementNB, GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.svm import SVC, LinearSVC, NuSVC
 
 import cemag
 from cemag.auditing import sklearn_factors
-from cemag.embeddings import ClassificationEmbeddings, KernelFeatures
+from cemag.embeddings.from_sklearn import embed_model
 from cemag.errors import CemagError, DataError
 
 X2, Y2 = make_classification(n_samples=90, n_features=5, weights=[0.7], flip_y=0.1, random_state=0)
@@ -98,7 +107,7 @@ def test_binary_rbf_svc(model):
     assert made.kind == "support vector"
     assert made.feature_names[0] == f"training row {fitted.support_[0]}"
     if isinstance(model, SVC):
-        expected = ClassificationEmbeddings.from_svc(fitted, X2)
+        expected = embed_model(fitted, X2)
         np.testing.assert_allclose(made.ce.of_class(slice(None), 1), expected.of_class(slice(None), 1))
 
 
@@ -108,7 +117,7 @@ def test_a_kernel_of_far_away_values_loses_no_digits():
 
 def test_a_large_kernel_is_computed_on_demand(monkeypatch):
     monkeypatch.setattr("cemag.embeddings.sklearn_steps.KERNEL_IN_MEMORY", 8)
-    assert isinstance(agree(SVC(), BINARY)[1].ce.features, KernelFeatures)
+    assert agree(SVC(), BINARY)[1].ce.features.kept is None
 
 
 @pytest.mark.parametrize("X", [X2, csr_array(X2)], ids=["dense", "sparse"])
@@ -219,10 +228,10 @@ def test_of_several_calibrated_classifiers_one_is_chosen():
         sklearn_factors(LogisticRegression().fit(X, y), X, y, part=0)
 
 
-def test_isotonic_calibration_is_left_out_where_it_changes_no_prediction():
-    easy = np.r_[X2[Y2 == 0] - 9, X2[Y2 == 1] + 9], np.sort(Y2)
+def test_isotonic_calibration_of_three_classes_is_left_out_where_it_changes_no_prediction():
+    X, y = np.r_[X3, X3 + 40, X3 - 40], np.repeat(LABELS, len(X3))
     model = CalibratedClassifierCV(LogisticRegression(), method="isotonic", cv=3, ensemble=False)
-    assert "Isotonic calibration is left out" in agree(model, easy)[1].notes[0]
+    assert "Isotonic calibration is left out" in sklearn_factors(model.fit(X, y), X, y).notes[0]
     with pytest.raises(CemagError, match=r"predicts otherwise than its CEs in .* rows.*Isotonic calibration"):
         sklearn_factors(model.fit(*MANY), *MANY)
 
@@ -252,7 +261,7 @@ def test_one_versus_rest_of_kernels_shares_the_support_vectors():
     assert made.ce.n_features == len(set.union(*support)) < sum(map(len, support))
     assert made.kind == "support vector"
     for c, part in enumerate(fitted.estimators_):
-        expected = ClassificationEmbeddings.from_svc(part, X3).of_class(slice(None), 1)
+        expected = embed_model(part, X3).of_class(slice(None), 1)
         columns = [made.feature_names.index(f"training row {row}") for row in part.support_]
         np.testing.assert_allclose(made.ce.of_class(slice(None), c)[:, columns], expected)
     _, single = agree(OneVsRestClassifier(SVC()), BINARY)
@@ -279,7 +288,8 @@ REFUSED = [
     (SVC(kernel=lambda a, b: a @ b.T), "SVC has kernel 'a function': supported"),
     (OneVsRestClassifier(SVC(kernel="sigmoid")), "SVC has kernel 'sigmoid'"),
     (OneVsOneClassifier(LinearSVC()), r"votes of 3 pairs of classes.*OneVsRestClassifier\(LinearSVC\(\)\)"),
-    (OneVsRestClassifier(KNeighborsClassifier()), "KNeighborsClassifier has no features in common"),
+    (OneVsRestClassifier(KNeighborsClassifier()), f"KNeighborsClassifier {NO_SUM}"),
+    (OneVsRestClassifier(MLPClassifier((2,), max_iter=2)), "MLPClassifier has no features in common"),
     (OneVsRestClassifier(make_pipeline(StandardScaler(), LinearSVC())), "put the steps before it"),
     (make_pipeline(StandardScaler(), KNeighborsClassifier()), f"KNeighborsClassifier {NO_SUM}"),
 ]
@@ -328,17 +338,270 @@ def test_instances_that_the_model_refuses():
         sklearn_factors(model, X2, Y2 + 2)
 
 
-def test_a_model_that_does_not_keep_the_promise_is_refused():
+# ---------------------------------------------------------------------- the promise
+
+
+def wrapped(fitted, **methods):
+    """A model of the same coefficients and predictions, with other methods and no decision_function."""
+    kept = {name: getattr(fitted, name) for name in ("coef_", "intercept_", "classes_", "predict")}
+    body = {name: staticmethod(method) for name, method in methods.items()}
+    made = type("Wrapped", (BaseEstimator,), {"fit": None, **body})()
+    vars(made).update(kept)
+    return made
+
+
+def test_a_constant_in_the_output_is_part_of_the_bias_and_noted():
     class Biased(LogisticRegression):
         def decision_function(self, X):
             return super().decision_function(X) + 0.25
 
-    with pytest.raises(CemagError, match=r"Biased does not decide by its CEs: .* differ by up to 0.25"):
-        sklearn_factors(Biased().fit(*BINARY), *BINARY)
+    fitted, made = agree(Biased(), BINARY)
+    assert made.ce.bias[0] == pytest.approx(fitted.intercept_[0] + 0.25)
+    assert "leaves out (0.25) is part of the bias" in made.notes[0]
 
+
+@pytest.mark.parametrize("data", [BINARY, MANY], ids=["binary", "three classes"])
+@pytest.mark.parametrize("method", ["predict_proba", "predict_log_proba", "second class alone", "float32"])
+def test_sums_are_held_against_probabilities_where_there_is_nothing_else(data, method):
+    X, y = data
+    fitted = LogisticRegression().fit(X, y)
+    shares = fitted.predict_proba(X)
+    shift = np.array([0.7]) if shares.shape[1] == 2 else np.array([1.0, -0.4, -0.6])
+    given = {
+        "predict_proba": {"predict_proba": fitted.predict_proba},
+        "predict_log_proba": {"predict_log_proba": fitted.predict_log_proba},
+        "second class alone": {"predict_proba": lambda X: fitted.predict_proba(X)[:, 1:]},
+        "float32": {"predict_proba": lambda X: fitted.predict_proba(X).astype(np.float32)},
+    }[method]
+    if method == "second class alone" and shares.shape[1] > 2:
+        pytest.skip("of two classes only")
+    right = wrapped(fitted, **given)
+    np.testing.assert_allclose(embed_model(right, X).logits().ravel(), fitted.decision_function(X).ravel())
+    right.intercept_ = fitted.intercept_ - shift  # the output knows a constant that the intercept does not
+    found = embed_model(right, X).logits() - fitted.decision_function(X).reshape(len(X), -1)
+    assert np.ptp(found, axis=1 if found.shape[1] > 1 else 0).max() < 1e-4
+
+
+@pytest.mark.parametrize("data", [BINARY, MANY], ids=["binary", "three classes"])
+def test_agreement_of_predictions_is_not_enough(data):
+    X, y = data
+    fitted = LogisticRegression().fit(X, y)
+
+    def bent(X):  # the same class everywhere, other sums
+        sums = fitted.decision_function(X)
+        return sums * (1 + 0.1 * (X[:, 0] > 0)).reshape(-1, *[1] * (sums.ndim - 1))
+
+    def shares(X):
+        sums = bent(X)
+        return softmax(np.column_stack([0 * sums, sums]) if sums.ndim == 1 else sums, axis=1)
+
+    for methods, message in [
+        ({"decision_function": bent}, "Wrapped does not decide by its CEs: its output is off"),
+        ({"predict_proba": shares}, "Wrapped does not decide by its CEs: its output is off"),
+        ({"predict_log_proba": lambda X: np.log(shares(X))}, "Wrapped does not decide by its CEs"),
+        ({}, "Wrapped has neither decision_function nor predict_proba"),
+    ]:
+        with pytest.raises(CemagError, match=message):
+            embed_model(wrapped(fitted, **methods), X)
+
+
+def test_a_temperature_is_one_factor_and_no_more():
+    X, y = MANY
+    fitted = LogisticRegression().fit(X, y)
+    cooled = wrapped(fitted, predict_proba=lambda X: softmax(fitted.decision_function(X) / 4, axis=1))
+    made = sklearn_factors(cooled, X, y)
+    np.testing.assert_allclose(made.ce.weights, fitted.coef_ / 4)
+    assert made.notes == ("A factor of 0.25 in the model's output is part of the weights and the bias.",)
+    X, y = BINARY
+    fitted = LogisticRegression().fit(X, y)
+    cooled = wrapped(fitted, decision_function=lambda X: fitted.decision_function(X) / 4)
+    with pytest.raises(CemagError, match="does not decide by its CEs"):
+        embed_model(cooled, X)
+
+
+def test_probabilities_that_say_nothing_are_no_proof():
+    X, y = BINARY
+    fitted = LogisticRegression().fit(X, y)
+    hard = wrapped(fitted, predict_proba=lambda X: np.eye(2)[fitted.predict(X)])
+    with pytest.raises(CemagError, match="gives probabilities of 0 and 1 alone"):
+        embed_model(hard, X)
+
+
+def test_of_two_instances_no_constant_is_found():
+    X, y = BINARY
+    fitted = LogisticRegression().fit(X, y)
+    right = wrapped(fitted, predict_proba=fitted.predict_proba)
+    assert embed_model(right, X[:1]).n_instances == 1
+    right.intercept_ = fitted.intercept_ + 0.01
+    with pytest.raises(CemagError, match="2 different rows are too few to find a constant"):
+        embed_model(right, X[:2])
+
+
+def test_a_perceptron_that_is_sure_of_everything_is_checked_before_its_last_function():
+    X, y = BINARY
+    model = MLPClassifier((4,), max_iter=300, random_state=0).fit(X, y)
+    model.coefs_[-1] *= 1e4
+    assert np.isin(model.predict_proba(X), (0, 1)).mean() > 0.9
+    np.testing.assert_array_equal(embed_model(model, X).predictions, model.predict(X))
+
+
+def test_predictions_of_another_threshold_are_refused():
     class Shifted(LogisticRegression):
         def predict(self, X):
             return np.where(self.decision_function(X) > 1, 1, 0)
 
     with pytest.raises(CemagError, match="Shifted predicts otherwise than its CEs in"):
         sklearn_factors(Shifted().fit(*BINARY), *BINARY)
+
+
+# ---------------------------------------------------------------------- moved thresholds, self-training
+
+THRESHOLDED = {
+    "probability": FixedThresholdClassifier(LogisticRegression(), threshold=0.2),
+    "sum": FixedThresholdClassifier(LinearSVC(), threshold=-0.3, response_method="decision_function"),
+    "no threshold": FixedThresholdClassifier(LogisticRegression()),
+    "first class": FixedThresholdClassifier(LogisticRegression(), threshold=0.3, pos_label="no"),
+    "first class by sum": FixedThresholdClassifier(
+        RidgeClassifier(), threshold=0.1, pos_label="no", response_method="decision_function"
+    ),
+    "tuned": TunedThresholdClassifierCV(LogisticRegression()),
+    "tuned on sums": TunedThresholdClassifierCV(LogisticRegression(), response_method="decision_function"),
+    "tuned for the first class": TunedThresholdClassifierCV(
+        LogisticRegression(), scoring=make_scorer(f1_score, pos_label="no")
+    ),
+    "pipeline inside": FixedThresholdClassifier(make_pipeline(StandardScaler(), SVC()), threshold=0.4),
+    "pipeline outside": make_pipeline(
+        StandardScaler(), FixedThresholdClassifier(LogisticRegression(), threshold=0.1)
+    ),
+    "search": GridSearchCV(FixedThresholdClassifier(LogisticRegression()), {"threshold": [0.3]}, cv=2),
+    "perceptron": FixedThresholdClassifier(MLPClassifier((3,), max_iter=40), threshold=0.7),
+    "calibrated": FixedThresholdClassifier(
+        CalibratedClassifierCV(LinearSVC(), ensemble=False, cv=2), threshold=0.25
+    ),
+    "isotonic": CalibratedClassifierCV(LinearSVC(), ensemble=False, cv=2, method="isotonic"),
+    "threshold on isotonic": FixedThresholdClassifier(
+        CalibratedClassifierCV(LinearSVC(), ensemble=False, cv=2, method="isotonic"), threshold=0.3
+    ),
+    "naive Bayes": FixedThresholdClassifier(BernoulliNB(), threshold=0.3),
+    "threshold on a threshold": FixedThresholdClassifier(
+        FixedThresholdClassifier(LogisticRegression(), threshold=0.9), threshold=0.3
+    ),
+    "in self-training": SelfTrainingClassifier(FixedThresholdClassifier(LogisticRegression(), threshold=0.3)),
+}
+
+
+@pytest.mark.parametrize("name", THRESHOLDED)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_threshold_is_a_bias(name):
+    y = np.array(["no", "yes"])[Y2]
+    if name == "in self-training":  # takes strings as objects alone, with -1 for what is not labelled
+        y = y.astype(object)
+        y[::5] = -1
+    model = THRESHOLDED[name].fit(X2, y)
+    made = sklearn_factors(model, X2, np.array(["no", "yes"])[Y2])
+    assert (made.ce.classes[made.ce.predictions] == model.predict(X2)).mean() > 0.98  # but for exact ties
+    # between instances, too: the boundary is where the model has it
+    path = np.linspace(X2[Y2 == 0].mean(0), X2[Y2 == 1].mean(0), 400) * 1.5
+    line = sklearn_factors(model, path, model.predict(path))
+    assert (line.ce.classes[line.ce.predictions] == model.predict(path)).mean() > 0.99
+
+
+def test_a_threshold_that_leaves_one_side_empty_is_noted():
+    model = FixedThresholdClassifier(LogisticRegression(), threshold=0.999999).fit(*BINARY)
+    notes = sklearn_factors(model, *BINARY).notes
+    assert notes[0].startswith("The threshold of FixedThresholdClassifier (1 of predict_proba) is part")
+    assert notes[1] == "Every audited instance lies on one side of that threshold, and is predicted 0."
+    with pytest.raises(CemagError, match=r"threshold 1.5 of probabilities: above 0 and below 1"):
+        sklearn_factors(FixedThresholdClassifier(LogisticRegression(), threshold=1.5).fit(*BINARY), *BINARY)
+
+
+def test_a_threshold_on_probabilities_that_are_no_sigmoid_is_refused():
+    model = FixedThresholdClassifier(SGDClassifier(loss="modified_huber", random_state=0), threshold=0.2)
+    with pytest.raises(CemagError, match="SGDClassifier gives probabilities that are no sigmoid of its sum"):
+        sklearn_factors(model.fit(*BINARY), *BINARY)
+
+
+@pytest.mark.parametrize(
+    "inner", [LogisticRegression(), MultinomialNB(), make_pipeline(StandardScaler(), SVC())]
+)
+def test_self_training_stands_for_its_estimator(inner):
+    X = np.abs(X2)
+    partly = np.where(np.arange(len(Y2)) % 3 == 0, -1, Y2)
+    if not hasattr(inner, "predict_proba") and not isinstance(inner, LogisticRegression | MultinomialNB):
+        inner = make_pipeline(StandardScaler(), LinearDiscriminantAnalysis())
+    fitted = SelfTrainingClassifier(inner).fit(X, partly)
+    made = sklearn_factors(fitted, X, Y2)
+    expected = sklearn_factors(fitted.estimator_, X, Y2)
+    np.testing.assert_array_equal(made.ce.logits(), expected.ce.logits())
+    assert made.model_name.startswith("SelfTrainingClassifier of ")
+
+
+# ---------------------------------------------------------------------- naive Bayes
+
+
+@pytest.mark.parametrize("data", [BINARY, MANY], ids=["binary", "three classes"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        *(MultinomialNB(), MultinomialNB(fit_prior=False), ComplementNB(), ComplementNB(norm=True)),
+        *(BernoulliNB(), BernoulliNB(binarize=0.3), BernoulliNB(binarize=None)),
+        *(SelfTrainingClassifier(MultinomialNB()), OneVsRestClassifier(MultinomialNB())),
+        make_pipeline(MinMaxScaler(), ComplementNB()),
+    ],
+    ids=repr,
+)
+def test_naive_bayes_is_a_weighted_sum(model, data):
+    X, y = np.abs(data[0]), data[1]
+    if isinstance(model, SelfTrainingClassifier):
+        y = y.astype(object) if y.dtype.kind == "U" else y
+    if getattr(model, "binarize", 0) is None:
+        X = (X > 0.5).astype(float)
+    fitted = model.fit(X, y)
+    for given in (X, csr_array(X)):
+        if hasattr(model, "steps") and given is not X:
+            continue
+        made = sklearn_factors(fitted, given, y)
+        np.testing.assert_array_equal(made.ce.classes[made.ce.predictions], fitted.predict(given))
+        if not isinstance(model, OneVsRestClassifier):
+            shares = softmax(made.ce.logits(), axis=1)
+            np.testing.assert_allclose(shares, fitted.predict_proba(given), rtol=1e-6)
+
+
+def test_gaussian_naive_bayes_is_linear_where_the_variances_are_equal():
+    X, y = MANY
+    model = GaussianNB().fit(X, y)
+    with pytest.raises(CemagError, match="GaussianNB has variances of its own for each class"):
+        sklearn_factors(model, X, y)
+    model.var_ = np.tile(model.var_.mean(axis=0), (3, 1))
+    made = sklearn_factors(model, X, y)
+    np.testing.assert_allclose(softmax(made.ce.logits(), axis=1), model.predict_proba(X), rtol=1e-6)
+
+
+def test_a_model_of_one_class_is_refused():
+    with pytest.raises(CemagError, match="MultinomialNB was fitted on one class"):
+        sklearn_factors(MultinomialNB().fit([[1.0], [2.0]], [3, 3]), [[1.0]], [3])
+
+
+def test_a_linear_booster_has_a_base_score():
+    xgboost = pytest.importorskip("xgboost")
+    for X, y in (BINARY, (X3, np.searchsorted(LABELS, Y3))):
+        model = xgboost.XGBClassifier(booster="gblinear", n_estimators=10, n_jobs=1).fit(X, y)
+        made = sklearn_factors(model, X, y)
+        own = model.predict(X, output_margin=True).reshape(len(X), -1)
+        off = made.ce.logits() - own
+        assert np.ptp(off, axis=1 if off.shape[1] > 1 else 0).max() < 1e-4
+
+
+# ---------------------------------------------------------------------- equal support vectors
+
+
+def test_equal_support_vectors_are_one():
+    X, y = np.r_[X2, X2[Y2 == 1], X2[Y2 == 1]], np.r_[Y2, np.ones(2 * Y2.sum(), dtype=int)]
+    ce = embed_model(SVC().fit(X, y), X)
+    merged = ce.merged()
+    assert merged.n_features == len(np.unique(ce.features.support_vectors, axis=0)) < ce.n_features
+    np.testing.assert_allclose(merged.logits(), ce.logits(), atol=1e-12)
+    np.testing.assert_array_equal(merged.features[:], merged.features.take(slice(None))[:])
+    assert merged.merged() is merged
+    linear = embed_model(LogisticRegression().fit(X, y), X)
+    assert linear.merged() is linear

@@ -17,10 +17,11 @@ with extra("torch"):
     from torch import Tensor, nn
     from torch.nn import functional as F
 
-__all__ = ["RESNETS", "ResNet", "load_checkpoint", "resnet"]
+__all__ = ["RESNETS", "ResNet", "checkpoint_model", "load_checkpoint", "resnet"]
 
 RESNETS: dict[str, int] = {"resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9}  # blocks a stage
 WIDTHS = (16, 32, 64)
+RUN_CODE = (".pkl", ".pickle", ".joblib")
 
 
 class PaddedShortcut(nn.Module):
@@ -162,7 +163,7 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> nn.Module
     model : nn.Module
         Changed in place.
     path : path
-        Written by ``torch.save``.
+        Written by ``torch.save``, or ``.safetensors``.
 
     Returns
     -------
@@ -175,7 +176,53 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> nn.Module
         If the file is missing, damaged, holds pickled code, or belongs to another architecture;
         names the file and the first parameter that does not fit.
     """
+    _load_state(model, _read_state(Path(path)), path)
+    return model
+
+
+def checkpoint_model(path: str | os.PathLike[str], arch: str, n_classes: int | None = None) -> ResNet:
+    """Load a network of this package from a checkpoint of tensors, as many classes and channels as it has.
+
+    Parameters
+    ----------
+    path : path
+        A state dict: ``.safetensors``, or any other name as written by ``torch.save``, of which only
+        tensors and plain values are read.
+    arch : {"resnet20", "resnet32", "resnet44", "resnet56"}
+        The network.
+    n_classes : int, optional
+        Classes that the checkpoint must have; as many as it has when not given.
+
+    Returns
+    -------
+    ResNet
+        In evaluation mode, on the CPU.
+
+    Raises
+    ------
+    CemagError
+        If the file is missing, damaged, holds pickled code or belongs to another network.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     torch.save(resnet("resnet20", 5).state_dict(), Path(folder) / "net.pt")
+    ...     checkpoint_model(Path(folder) / "net.pt", "resnet20").linear
+    Linear(in_features=64, out_features=5, bias=True)
+    """
+    check_known("network", arch, RESNETS)
     state = _read_state(Path(path))
+    head, first = (state.get(name, torch.zeros(())) for name in ("linear.weight", "conv1.weight"))
+    if n_classes is None:
+        n_classes = len(head) if head.ndim == 2 else 10
+    model = resnet(arch, n_classes, first.shape[1] if first.ndim == 4 else 3)
+    _load_state(model, state, path)
+    model.eval()
+    return model
+
+
+def _load_state(model: nn.Module, state: dict[str, Tensor], path: str | os.PathLike[str]) -> None:
     own = model.state_dict()
     for name, tensor in own.items():
         if name not in state:
@@ -189,12 +236,15 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> nn.Module
     if extra := [name for name in state if name not in own]:
         raise CemagError(f"{path}: another architecture ({extra[0]} is not in the model)")
     model.load_state_dict(state)
-    return model
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CemagError(f"{path}: no such checkpoint")
+    if path.suffix in RUN_CODE:
+        raise CemagError(f"{path}: {path.suffix} files run code when they are opened and are never read")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
     try:
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes its reader raise anything
@@ -208,3 +258,15 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
         raise CemagError(f"{path}: holds no state dict (names with tensors)")
     return {str(name).removeprefix("module."): tensor for name, tensor in loaded.items()}
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError:
+        raise CemagError(f"{path}: safetensors is not installed; run pip install 'cemag[torch]'") from None
+    try:
+        return {name.removeprefix("module."): tensor for name, tensor in load_file(path).items()}
+    except (SafetensorError, OSError) as error:
+        raise CemagError(f"{path}: not a readable checkpoint ({error})") from None

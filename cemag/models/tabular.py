@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from cemag.embeddings import ClassificationEmbeddings
+from cemag.embeddings.from_sklearn import embed_model
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -104,9 +105,7 @@ def fit_model(
 
 def embed(fitted: LogisticRegression | SVC, X: Array) -> ClassificationEmbeddings:
     """CEs of a fitted model: one per input feature, or one per support vector."""
-    if hasattr(fitted, "support_vectors_"):
-        return ClassificationEmbeddings.from_svc(fitted, X)
-    return ClassificationEmbeddings.from_linear(fitted, X)
+    return embed_model(fitted, X)
 
 
 def n_distinct(fitted: LogisticRegression | SVC) -> int:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from cemag.errors import CemagError, DataError
 from cemag.models.heads import capture, embed_images, evaluating, find_last_linear, replace_head
 from cemag.models.images import CIFAR10, Normalisation, image_tensor
-from cemag.models.resnet import RESNETS, load_checkpoint, resnet
+from cemag.models.resnet import RESNETS, checkpoint_model, load_checkpoint, resnet
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), dtype=np.uint8)
 # per network: parameters as published, in millions, for 10 classes of RGB images
@@ -224,3 +224,48 @@ def test_statistics_of_a_data_set_are_those_of_its_pixels():
     np.testing.assert_allclose(found.mean, pixels.mean(axis=0))
     np.testing.assert_allclose(found.std, pixels.std(axis=0))
     assert Normalisation.of(torch.zeros(2, 2, 2, 1, dtype=torch.uint8)).std == (1.0,)
+
+
+# ---------------------------------------------------------------------- networks from files
+
+
+class Unwanted:
+    """What a checkpoint may not hold: an object, which only unpickling brings back."""
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_networks_from_checkpoints(suffix, tmp_path):
+    path = tmp_path / f"net.{suffix}"
+    state = resnet("resnet20", 5, 1, seed=3).state_dict()
+    if suffix == "pt":
+        torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}}, path)
+    else:
+        pytest.importorskip("safetensors.torch").save_file(state, path)
+    made = checkpoint_model(path, "resnet20")
+    assert not made.training
+    assert all(torch.equal(value, state[name]) for name, value in made.state_dict().items())
+    for options, message in [
+        (("resnet20", 7), r"net\.\w+: another architecture \(linear.weight has shape \(5, 64\)"),
+        (("resnet32",), r"net\.\w+: another architecture"),
+        (("resnet18",), "unknown network 'resnet18': did you mean"),
+        (("resnet20", 0), "n_classes is 0"),
+    ]:
+        with pytest.raises(CemagError, match=message) as caught:
+            checkpoint_model(path, *options)
+        assert "state.pt" not in str(caught.value)
+
+
+def test_checkpoints_that_are_none(tmp_path):
+    pytest.importorskip("safetensors")
+    torch.save({"a": Unwanted()}, tmp_path / "trap.pt")
+    (tmp_path / "trap.pkl").write_bytes(b"")
+    (tmp_path / "bad.safetensors").write_bytes(b"nothing")
+    for name, message in [
+        ("trap.pt", "trap.pt: holds pickled code, refused"),
+        ("trap.pkl", "are never read"),
+        ("bad.safetensors", "bad.safetensors: not a readable checkpoint"),
+        ("no.pt", "no.pt: no such checkpoint"),
+        ("no.safetensors", "no.safetensors: no such checkpoint"),
+    ]:
+        with pytest.raises(CemagError, match=message):
+            checkpoint_model(tmp_path / name, "resnet20")
