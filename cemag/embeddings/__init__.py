@@ -6,5 +6,6 @@ the sum of the CEs and a bias. Pure arrays: reads and writes nothing.
 
 from cemag.embeddings.classification import ClassificationEmbeddings
 from cemag.embeddings.features import KernelFeatures
+from cemag.embeddings.margins import Margins
 
-__all__ = ["ClassificationEmbeddings", "KernelFeatures"]
+__all__ = ["ClassificationEmbeddings", "KernelFeatures", "Margins"]

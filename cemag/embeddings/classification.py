@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cemag.embeddings.features import FeatureRows, KernelFeatures, NarrowFeatures, finite
+from cemag.embeddings.margins import Margins
 from cemag.errors import CemagError, DataError
 
 if TYPE_CHECKING:
@@ -178,9 +179,14 @@ class ClassificationEmbeddings:
     def blocks(self, rows: NDArray[np.intp] | None = None) -> Iterator[NDArray[np.intp]]:
         """Split rows (all, when not given) into runs whose (n, d) float64 arrays fit in the cache."""
         rows = np.arange(self.n_instances) if rows is None else rows
-        step = max(1, BLOCK_BYTES // (8 * self.n_features))
+        step = self.rows_at_once
         for start in range(0, len(rows), step):
             yield rows[start : start + step]
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many dense rows make a block that stays in the processor's cache."""
+        return max(1, BLOCK_BYTES // (8 * self.n_features))
 
     def logits(self) -> Array:
         """Sum of the CEs plus bias: (N, C), or (N, 1) for a single-sum binary model."""
@@ -213,6 +219,66 @@ class ClassificationEmbeddings:
     def of_prediction(self, rows: slice | NDArray[np.intp]) -> Array:
         """CEs of some rows towards the class that the model predicts for each: (n, d)."""
         return self.of_class(rows, self.predictions[rows])
+
+    def margins(self, centre: ArrayLike | None = None, y: ArrayLike | None = None) -> Margins:
+        """Margin CEs: the lead of the predicted class over the runner-up, feature by feature.
+
+        Unlike CEs they do not change when one vector is added to every class's weights, nor when the
+        origin of the features moves; they are the linear Shapley values of the margin.
+
+        Parameters
+        ----------
+        centre : array_like of shape (d,), optional
+            The point that features are measured from, best `class_mean` of the training rows. When not
+            given, `class_mean` of these instances.
+        y : array_like of shape (N,), optional
+            True labels of these instances, for that mean; the predictions stand in when not given.
+
+        References
+        ----------
+        .. [1] S. M. Lundberg and S.-I. Lee, "A Unified Approach to Interpreting Model Predictions",
+           NeurIPS 2017, for linear Shapley values.
+
+        Examples
+        --------
+        >>> ce = ClassificationEmbeddings([[2.0, 1.0]], [[1.0, 0.0], [0.5, 3.0]], bias=[0.0, -1.0])
+        >>> margins = ce.margins(centre=[1.0, 1.0])
+        >>> margins.of(slice(None)), margins.bias, margins.rivals
+        (array([[-0.5,  0. ]]), array([1.5]), array([0]))
+        """
+        point = self.class_mean(y) if centre is None else finite("centre", centre, 1)
+        if point.shape != (self.n_features,):
+            raise DataError(f"centre has shape {point.shape}: ({self.n_features},) is needed")
+        at_centre = self.weights @ point + self.bias
+        if self.single_sum:
+            rivals = 1 - self.predictions
+            bias = np.where(self.predictions == 1, 1.0, -1.0) * at_centre
+        else:
+            rivals = np.empty(self.n_instances, dtype=np.intp)
+            for rows in self.blocks():
+                logits = self._logits_of(rows)
+                logits[np.arange(len(rows)), self.predictions[rows]] = -np.inf
+                rivals[rows] = logits.argmax(axis=1)
+            bias = at_centre[self.predictions] - at_centre[rivals]
+        return Margins(self, point, rivals, bias)
+
+    def class_mean(self, y: ArrayLike | None = None) -> Array:
+        """Mean of the classes' mean features, each class counting alike: (d,).
+
+        Parameters
+        ----------
+        y : array_like of shape (N,), optional
+            Labels; the predictions stand in when not given. A class without an instance is left out.
+
+        Examples
+        --------
+        >>> ClassificationEmbeddings([[0.0], [2.0], [7.0]], [[1.0]]).class_mean([0, 0, 1])
+        array([4.])
+        """
+        labels = self.predictions if y is None else self.label_indices(y)
+        sizes = np.bincount(labels, minlength=len(self.classes))
+        share = 1 / (sizes[labels] * np.count_nonzero(sizes))
+        return sum((share[rows] @ self.features[rows] for rows in self.blocks()), np.zeros(self.n_features))
 
     def take(self, indices: NDArray[np.intp]) -> ClassificationEmbeddings:
         """Return the same model's CEs of some of the instances."""
