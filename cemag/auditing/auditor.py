@@ -34,7 +34,7 @@ Form = Literal["paper", "margin"]
 FORMS: tuple[Form, ...] = ("paper", "margin")
 N_PERMUTATIONS = 10
 # what may take long is done on as many instances as n x d x C allows, drawn evenly from the classes
-COUNTED, OF_NULL, OF_FORMS = 2_000_000_000, 500_000_000, 500_000_000
+COUNTED, OF_NULL, OF_FORMS = 1_000_000_000, 200_000_000, 200_000_000
 COMPARED, LOOKED_AT = 2000, 10_000_000  # instances to compare forms of CEs on, and n x d to look at at once
 
 
@@ -229,7 +229,7 @@ def audit_factors(
         settings={
             "ces": ces,
             "rule": BY_CES.name,
-            "instances counted": int(counted.sum()),
+            "instances counted": f"{int(counted.sum())} of {ce.n_instances}",
             "features centred at": "the mean of the class means of the audited instances",
             "top share": "10%",
             "top feature is another where features are not centred": f"{moved} classes",

@@ -194,6 +194,9 @@ def _against_null(audit: Audit, quantity: str) -> Statement | None:
         few = int((audit.per_instance["correct"] & audit.per_instance["required_without_bias"].le(2)).sum())
         of = int((audit.per_instance["correct"] & audit.per_instance["required_without_bias"].notna()).sum())
         text = f"Largest first, without the bias, until no later one overturns it: {text}. One or two are enough for {few:,} of {of:,}"
+        counted, n = audit.settings["instances counted"].split(" of ")
+        if counted != n:
+            text += f'. Counted on {counted} instances drawn evenly; ces="margin" counts on all {n}'
     else:
         noise = float(null.loc[("half_normal", quantity), "mean"])
         numbers |= {"top_share_noise": noise}
