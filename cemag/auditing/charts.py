@@ -109,7 +109,9 @@ class AuditCharts:
             alt.Chart(_short(data))
             .mark_line(interpolate="step-after", point=False, strokeWidth=2)
             .encode(
-                x=alt.X("k:Q").title("CEs kept, largest magnitude first, without the bias").scale(type="symlog"),
+                x=alt.X("k:Q")
+                .title("CEs kept, largest magnitude first, without the bias")
+                .scale(type="symlog"),
                 y=alt.Y("share:Q").title("share of correct predictions").scale(domain=[0, 1]),
                 color=self._colour,
                 strokeDash=alt.StrokeDash("role:N").scale(self._of_roles(2)).title(None),
@@ -162,7 +164,17 @@ class AuditCharts:
             .scale(type="log" if log else "linear", nice=False, padding=18),
             color=self._colour,
         )
-        told = ("class", "size", "n", "recall", "by_bias", quantity, *ends, "features_for_half", "top_feature")
+        told = (
+            "class",
+            "size",
+            "n",
+            "recall",
+            "by_bias",
+            quantity,
+            *ends,
+            "features_for_half",
+            "top_feature",
+        )
         points = base.mark_point(filled=True, size=70, opacity=0.85).encode(
             y=alt.Y(f"{quantity}:Q").title(words), shape=self._shape, tooltip=_tips(*told)
         )

@@ -21,10 +21,10 @@ __all__ = ["Comparison", "compare"]
 
 Array = NDArray[np.float64]
 RECALL = "recall"
-MEASURES = ("by_bias", "required_share", "top_share", "largest_share")
+MEASURES = ("lost_without_bias", "required_share", "top_share", "largest_share")
 UNITS = {
     "recall": "recall",
-    "by_bias": "% decided by the bias",
+    "lost_without_bias": "% lost without the bias",
     "required_share": "% of the CEs required without the bias",
     "top_share": "share of the top 10 %",
     "largest_share": "share of the largest CE",
@@ -43,8 +43,8 @@ class Comparison:
     per_class : DataFrame
         One row per class and measure: ``before``, ``after``, ``difference`` with ``low`` and ``high``, and
         ``n``, the instances it rests on. ``recall`` is over all instances of the class; the others
-        are over correct predictions (of both models, where paired): ``by_bias`` (%), and without the
-        bias ``required_share`` (%, where the CEs give the prediction), ``top_share``, ``largest_share``.
+        are over correct predictions (of both models, where paired): ``lost_without_bias`` (%), and without
+        the bias ``required_share`` (%, where the CEs give the prediction), ``top_share``, ``largest_share``.
     overall : DataFrame
         The same over the classes of each role, and over all: means over classes.
     confidence : float
@@ -130,7 +130,9 @@ def compare(
         )
     forms = [audit.settings["ces"] for audit in (before, after)]
     if forms[0] != forms[1]:
-        raise CemagError(f"ces is {forms[0]!r} in the first audit and {forms[1]!r} in the second: one is needed")
+        raise CemagError(
+            f"ces is {forms[0]!r} in the first audit and {forms[1]!r} in the second: one is needed"
+        )
     if not 0 < confidence < 1:
         raise DataError(f"confidence is {confidence}: it must be between 0 and 1")
     if n_resamples < 100:
@@ -166,7 +168,9 @@ def _values(audit: Audit) -> tuple[NDArray[Any], NDArray[Any], Array]:
     """Class (N,), whether correct (N,), and the measures of each instance (N, 4)."""
     table = audit.per_instance
     required = 100 * table["required_without_bias"] / audit.n_features
-    measures = np.column_stack([100 * table["by_bias"], required, table["top_share"], table["largest_share"]])
+    measures = np.column_stack(
+        [100 * table["lost_without_bias"], required, table["top_share"], table["largest_share"]]
+    )
     return table["label"].cat.codes.to_numpy(), table["correct"].to_numpy(), measures.astype(float)
 
 

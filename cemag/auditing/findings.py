@@ -150,15 +150,19 @@ def _bias(audit: Audit) -> Statement | None:
     k, n = int(correct["by_bias"].sum()), len(correct)
     low, high = (100 * float(end) for end in wilson(k, n))
     numbers = {"by_bias": 100 * k / n, "by_bias_low": low, "by_bias_high": high}
+    numbers["lost_without_bias"] = 100 * float(correct["lost_without_bias"].mean())
     if low < 100 * WORTH_TELLING:
         return None
     most = audit.per_class.dropna(subset=["by_bias"]).nlargest(3, "by_bias")
     listed = ", ".join(f"{row['class']} ({row['by_bias']:.3g} %)" for _, row in most.iterrows())
     text = (
         f"Of {n:,} correct predictions {k:,} are there with no CE at all, or would be lost without the bias "
-        f"({low:.3g} to {high:.3g} %). Most: {listed}. All that follows counts CEs without the bias."
+        f"({low:.3g} to {high:.3g} %); lost would be {numbers['lost_without_bias']:.3g} %. Most: {listed}. "
+        "All that follows counts CEs without the bias."
     )
-    return Statement("bias", f"the bias decides {_share(k / n)} of the predictions", text, numbers, "logistic")
+    return Statement(
+        "bias", f"the bias decides {_share(k / n)} of the predictions", text, numbers, "logistic"
+    )
 
 
 NULL_WORDS = {  # what is compared with permuted weights: column, title, unit
@@ -173,22 +177,21 @@ def _against_null(audit: Audit, quantity: str) -> Statement | None:
     permuted = null.loc[("permuted_weights", quantity)]
     mine = _overall(audit, column).times(scale)
     by_chance = Estimate(scale * float(permuted["mean"]), scale * float(permuted["sd"]))
-    if mine.se == 0 and mine.value == 0 or not np.isfinite(by_chance.value):
+    if mine.value == 0 or not np.isfinite(by_chance.value):
         return None
-    n = max(2, int(permuted["n_permutations"]))
-    factor = float(stats.t.ppf(0.975, n - 1) * np.sqrt(1 + 1 / n))  # one more draw of the null
-    by_chance = Estimate(by_chance.value, by_chance.se if np.isfinite(by_chance.se) else 0.0, factor)
-    change = Estimate((mine - by_chance).value, float(np.hypot(1.96 * mine.se, factor * by_chance.se)), 1.0)
+    low, high, differs = _beyond(mine, by_chance, int(permuted["n_permutations"]), quantity == "required")
     numbers = {
         quantity: mine.value / scale,
         f"{quantity}_low": mine.low / scale,
         f"{quantity}_high": mine.high / scale,
         f"{quantity}_null": by_chance.value / scale,
+        f"{quantity}_null_low": low / scale,
+        f"{quantity}_null_high": high / scale,
     }
     text = (
         f"{mine}{unit}{f' of {audit.n_features:,}' if quantity == 'required' else ' of the magnitude'} on "
         f"average over classes; the same model with each class's weights dealt to the features at random: "
-        f"{by_chance}{unit}"
+        f"{by_chance.value:.3g} ({low:.3g} to {high:.3g}){unit}"
     )
     if quantity == "required":
         few = int((audit.per_instance["correct"] & audit.per_instance["required_without_bias"].le(2)).sum())
@@ -201,12 +204,29 @@ def _against_null(audit: Audit, quantity: str) -> Statement | None:
         noise = float(null.loc[("half_normal", quantity), "mean"])
         numbers |= {"top_share_noise": noise}
         text = f"The top 10 % carry {text}; noise of as many CEs: {100 * noise:.3g} %"
-    words = ("fewer" if change.value < 0 else "more") if quantity == "required" else (
-        "less" if change.value < 0 else "more"
-    )  # fmt: skip
+    less = mine.value < by_chance.value
+    words = ("fewer" if less else "more") if quantity == "required" else "less" if less else "more"
     name = "required" if quantity == "required" else "concentration"
     chapter = "cnn_required" if quantity == "required" else "embeddings"
-    return Statement(name, title.format(words), f"{text}.", numbers, chapter, change.differs)
+    return Statement(name, title.format(words), f"{text}.", numbers, chapter, differs)
+
+
+def _beyond(mine: Estimate, by_chance: Estimate, n: int, counts: bool) -> tuple[float, float, bool]:
+    """Where one more draw of the null would lie, and whether a figure is further off than its uncertainty.
+
+    `by_chance` has the standard deviation of n draws. Counts are compared as their logarithms: they are
+    skewed, and at least 1.
+    """
+    factor = float(stats.t.ppf(0.975, n - 1) * np.sqrt(1 + 1 / n)) if n > 1 else np.inf
+    spread = by_chance.se if np.isfinite(by_chance.se) else 0.0
+    if not counts:
+        half = factor * spread if spread else 0.0
+        off = abs(mine.value - by_chance.value) > np.hypot(1.96 * mine.se, half)
+        return by_chance.value - half, by_chance.value + half, bool(off and n > 1)
+    spread = float(np.sqrt(np.log1p((spread / by_chance.value) ** 2)))  # of a log-normal of that mean and sd
+    middle, half = np.log(by_chance.value) - spread**2 / 2, factor * spread if spread else 0.0
+    off = abs(np.log(mine.value) - middle) > np.hypot(1.96 * mine.se / mine.value, half)
+    return float(np.exp(middle - half)), float(np.exp(middle + half)), bool(off and n > 1)
 
 
 def _roles(audit: Audit) -> Statement | None:

@@ -38,6 +38,7 @@ CLASS_COLUMNS = {
     "n": ("instances", "whole"),
     "recall": ("recall", "number"),
     "by_bias": ("% by the bias", "number"),
+    "lost_without_bias": ("% lost without it", "number"),
     "n_counted": ("counted", "whole"),
     "required": ("CEs required", "number"),
     "required_share": ("% of all CEs", "number"),

@@ -45,7 +45,8 @@ class Audit:
         C and d names.
     per_class : DataFrame
         One row per class: ``role``, ``size``, ``n``, ``recall``. Over its ``n_correct`` correct predictions:
-        ``by_bias``, the share (%) that the bias decides; the means ``top_share``, ``largest_share``,
+        ``by_bias``, the share (%) that the bias alone gives or that is lost without it, and
+        ``lost_without_bias``, of the latter; the means ``top_share``, ``largest_share``,
         ``participation_ratio``, ``n_active`` (CEs other than zero) and ``margin``. Over the ``n_counted`` of
         them that the CEs give without the bias (and were counted): ``required``, the mean number of CEs
         needed (at least 1), ``required_share`` (% of d) and ``by_one_or_two`` (%). ``union``: CEs that 20 instances need

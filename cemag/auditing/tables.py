@@ -26,8 +26,7 @@ __all__ = [
 Arrays = Mapping[str, NDArray[Any]]
 MEANS = ("required", "top_share", "largest_share", "participation_ratio", "margin")
 UNION_OF, UNION_DRAWN_FROM = 20, 100  # instances a class
-# quantities that share one set of instances, and how an interval of them is found
-OF_SHARES = ("recall", "by_bias", "by_one_or_two")
+OF_SHARES = ("recall", "by_bias", "lost_without_bias", "by_one_or_two")
 
 
 def roles(sizes: NDArray[Any]) -> NDArray[Any]:
@@ -114,6 +113,7 @@ def class_table(
         n_correct=of_correct.size().to_numpy(),
         recall=recalls[:, 0],
         by_bias=100 * of_correct["by_bias"].mean().to_numpy(dtype=float),
+        lost_without_bias=100 * of_correct["lost_without_bias"].mean().to_numpy(dtype=float),
         n_counted=counted.size().to_numpy(),
         required_share=100 * table["required"] / d,
         by_one_or_two=100 * counted["by_one_or_two"].mean().to_numpy(dtype=float),
@@ -127,14 +127,16 @@ def class_table(
     if intervals:
         ends = _intervals(table, instances, d, random_state)
         table = table.assign(**_unions(instances, ce, random_state), **ends)
-    first = ["class", "role", "size", "n", "n_correct", "recall", "by_bias", "n_counted", "required"]
+    first = ["class", "role", "size", "n", "n_correct", "recall", "by_bias", "lost_without_bias"]
+    first += ["n_counted", "required"]
     return table[[*first, *(name for name in table if name not in first)]]
 
 
 def _intervals(table: pd.DataFrame, instances: pd.DataFrame, d: int, random_state: int) -> Arrays:
     """Both ends of the 95 % interval of each mean and share, one row per class."""
     found: dict[str, Any] = {}
-    of = {"recall": table["n"], "by_bias": table["n_correct"], "by_one_or_two": table["n_counted"]}
+    of = dict.fromkeys(OF_SHARES, table["n_correct"])
+    of |= {"recall": table["n"], "by_one_or_two": table["n_counted"]}
     for name in OF_SHARES:
         scale = 1 if name == "recall" else 100
         low, high = wilson(table[name] / scale * of[name], of[name])

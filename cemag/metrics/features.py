@@ -84,8 +84,7 @@ def per_feature(
         active = np.abs(features - baseline[at]) > tolerance
         sums["active"][:, at] += _by_class(labels[rows], n_classes) @ active.astype(float)
     n_all, n_right, n_judged = (
-        np.bincount(labels[chosen], minlength=n_classes)[:, None]
-        for chosen in (slice(None), right, counted)
+        np.bincount(labels[chosen], minlength=n_classes)[:, None] for chosen in (slice(None), right, counted)
     )
     with np.errstate(invalid="ignore"):
         means = {

@@ -78,7 +78,9 @@ def per_instance(
         largest magnitude first: `BY_CES`, from 1 to d; NaN where the CEs alone do not give it, or it
         was not counted.
 
-        ``by_bias``: whether the bias decides: it gives the prediction with no CE, or the CEs alone do not.
+        ``lost_without_bias``: whether the CEs alone do not give the prediction; ``by_bias``: whether the bias
+        decides: that, or it gives the prediction with no CE at all (in a model with one sum it has only to
+        be of the right sign).
 
         ``n_active``: CEs other than zero; ``top_share`` and ``participation_ratio`` as in
         `cemag.metrics.concentration`; ``largest_share``, of the largest single CE in the magnitude;
@@ -101,6 +103,7 @@ def per_instance(
         "predicted": np.array(ce.predictions),
         "required": np.empty(n, dtype=np.intp),
         "required_without_bias": np.full(n, np.nan),
+        "lost_without_bias": np.empty(n, dtype=bool),
         "by_bias": np.empty(n, dtype=bool),
         "n_active": np.empty(n, dtype=np.intp),
         "top_share": np.empty(n),
@@ -170,7 +173,11 @@ def _write(
     found: dict[str, NDArray[Any]],
 ) -> None:
     """Fill in what is told from a block's CEs, what each rival starts with, and what their sums are made of."""
-    found["required"][rows] = k = first_sufficient(ces, ahead, *(sums or ()))
+    k = first_sufficient(ces, ahead, *(sums or ()))
+    if columns is not None:  # the zeros that were left out come before what speaks against the prediction
+        k += np.where(k > (ces >= 0).sum(axis=1), d - len(columns), 0)
+    found["required"][rows] = k
+    found["lost_without_bias"][rows] = ~by_ces
     found["by_bias"][rows] = (k == 0) | ~by_ces
     chosen = counted & by_ces
     if chosen.any():
