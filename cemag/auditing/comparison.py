@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "compare"]
 
 Array = NDArray[np.float64]
-RECALL = "recall"
-MEASURES = ("lost_without_bias", "required_share", "top_share", "largest_share")
+OF_ALL = ("recall", "lost_without_bias")
+MEASURES = ("required_share", "top_share", "largest_share")
 UNITS = {
     "recall": "recall",
-    "lost_without_bias": "% lost without the bias",
+    "lost_without_bias": "% predicted correctly only with the bias",
     "required_share": "% of the CEs required without the bias",
     "top_share": "share of the top 10 %",
     "largest_share": "share of the largest CE",
@@ -42,9 +42,10 @@ class Comparison:
         Whether both are of the same instances, in the same order.
     per_class : DataFrame
         One row per class and measure: ``before``, ``after``, ``difference`` with ``low`` and ``high``, and
-        ``n``, the instances it rests on. ``recall`` is over all instances of the class; the others
-        are over correct predictions (of both models, where paired): ``lost_without_bias`` (%), and without
-        the bias ``required_share`` (%, where the CEs give the prediction), ``top_share``, ``largest_share``.
+        ``n``, the instances it rests on. ``recall`` and ``lost_without_bias`` (%, correct, and would not be
+        without the bias) are over all instances of the class; the others are over correct predictions
+        (of both models, where paired), without the bias: ``required_share`` (%, where the CEs give the
+        prediction), ``top_share``, ``largest_share``.
     overall : DataFrame
         The same over the classes of each role, and over all: means over classes.
     confidence : float
@@ -165,26 +166,28 @@ def _same_instances(before: Audit, after: Audit, asked: bool | None) -> bool:
 
 
 def _values(audit: Audit) -> tuple[NDArray[Any], NDArray[Any], Array]:
-    """Class (N,), whether correct (N,), and the measures of each instance (N, 4)."""
+    """Class (N,), whether correct (N,), and each instance's values of `OF_ALL` and `MEASURES` (N, 5)."""
     table = audit.per_instance
-    required = 100 * table["required_without_bias"] / audit.n_features
-    measures = np.column_stack(
-        [100 * table["lost_without_bias"], required, table["top_share"], table["largest_share"]]
-    )
-    return table["label"].cat.codes.to_numpy(), table["correct"].to_numpy(), measures.astype(float)
+    columns = [
+        table["correct"],
+        100 * (table["correct"] & table["lost_without_bias"]),
+        100 * table["required_without_bias"] / audit.n_features,
+        table["top_share"],
+        table["largest_share"],
+    ]
+    values = np.column_stack(columns).astype(float)
+    return table["label"].cat.codes.to_numpy(), table["correct"].to_numpy(), values
 
 
 def _of_class(
     sides: list[tuple[NDArray[Any], Array]], paired: bool, n_resamples: int, rng: np.random.Generator
 ) -> Iterator[tuple[str, Array, Array, Array]]:
     """Measure, its values on both sides, and its difference in each resample (B,)."""
-    (right, measured), (right_after, measured_after) = sides
-    both = right & right_after
-    for j, name in enumerate((RECALL, *MEASURES)):
-        if name == RECALL:
-            one, other = right.astype(float), right_after.astype(float)
-        else:
-            one, other = measured[:, j - 1], measured_after[:, j - 1]
+    (right, values), (right_after, values_after) = sides
+    for j, name in enumerate((*OF_ALL, *MEASURES)):
+        one, other = values[:, j], values_after[:, j]
+        if name in MEASURES:
+            both = right & right_after
             one, other = (one[both], other[both]) if paired else (one[right], other[right_after])
         if paired:
             known = np.isfinite(one) & np.isfinite(other)
@@ -215,7 +218,7 @@ def _overall(per_class: pd.DataFrame, resamples: Array, before: Audit, confidenc
     role = per_class["class"].map(dict(zip(before.class_names, before.per_class["role"], strict=True)))
     known = per_class["low"].notna()
     rows, draws = [], []
-    for measure in (RECALL, *MEASURES):
+    for measure in (*OF_ALL, *MEASURES):
         for name in ("all", "majority", "minority"):
             chosen = (per_class["measure"] == measure) & known & ((role == name) | (name == "all"))
             if chosen.any():

@@ -147,7 +147,7 @@ def test_margin_ces_have_an_audit_of_their_own(found, example):
 
 def test_every_statement_has_its_numbers_in_its_words(found):
     said = {statement.name: statement for statement in found.findings}
-    assert list(said)[0] == "bias"
+    assert next(iter(said)) == "bias"
     assert list(said)[-2:] == ["forms", "next"]
     correct = found.per_instance[found.per_instance["correct"]]
     assert f"Of {len(correct):,} correct predictions {correct['by_bias'].sum():,} are" in said["bias"].text

@@ -48,20 +48,22 @@ def test_class_weights_that_move_the_intercept_are_told_as_that():
     assert rows.loc[("0", "lost_without_bias"), "high"] < -20
     required = rows.loc[("0", "required_share")]
     assert abs(required["difference"]) < 2
-    assert "% lost without the bias, majority classes" in found.summary()
+    assert "% predicted correctly only with the bias, majority classes" in found.summary()
 
 
 def test_a_column_of_noise_that_is_not_centred_is_no_top_feature():
     rng = np.random.default_rng(0)
     y = (rng.random(3000) < 0.1).astype(int)
     signal = StandardScaler().fit_transform(rng.normal(size=(3000, 6)) + 0.7 * y[:, None])
-    noise = (rng.random((3000, 1)) < 0.8).astype(float)  # one-hot, as it is: it stands in for the intercept
+    noise = np.eye(3)[
+        rng.choice(3, 3000, p=[0.8, 0.1, 0.1])
+    ]  # one-hot, as it is: it stands in for the intercept
     model = LogisticRegression(fit_intercept=False).fit(np.hstack([signal, noise]), y)
     found = cemag.audit(model, np.hstack([signal, noise]), y,
-                        feature_names=[*(f"signal {j}" for j in range(6)), "noise"])  # fmt: skip
+                        feature_names=[*(f"signal {j}" for j in range(6)), *(f"noise {j}" for j in range(3))])  # fmt: skip
     raw = found.per_feature.loc[found.per_feature.groupby("class", observed=False)["mean_ce"].idxmax()]
-    assert "noise" in set(raw["feature"])
-    assert "noise" not in set(found.per_class["top_feature"])
+    assert "noise 0" in set(raw["feature"])
+    assert not found.per_class["top_feature"].str.startswith("noise").any()
     told = said(found)["forms"]
     assert told.numbers["top_feature_moved"] >= 1
     assert "another feature would be the top one of" in told.text

@@ -51,7 +51,7 @@ def first_sufficient(
     decided = (ahead < 0).all(axis=1)
     found[decided] = 0
     rows = np.flatnonzero(~decided)
-    for n_first in (LOOK_AHEAD, d) if 2 * LOOK_AHEAD < d else (d,):
+    for n_first in (LOOK_AHEAD, d) if d > 2 * LOOK_AHEAD else (d,):
         if len(rows) == 0:
             break
         order, known = _largest_first(ces[rows], n_first)

@@ -172,7 +172,7 @@ def _write(
     sums: tuple[Array, Index, Array] | None,
     found: dict[str, NDArray[Any]],
 ) -> None:
-    """Fill in what is told from a block's CEs, what each rival starts with, and what their sums are made of."""
+    """Fill in what a block's CEs, what each rival starts with, and what their sums are made of tell."""
     k = first_sufficient(ces, ahead, *(sums or ()))
     if columns is not None:  # the zeros that were left out come before what speaks against the prediction
         k += np.where(k > (ces >= 0).sum(axis=1), d - len(columns), 0)

@@ -104,7 +104,7 @@ def test_the_numbers_required_are_those_of_the_rules(ce):
 @settings(max_examples=100, deadline=None)
 @given(embeddings(), st.integers(0, 10**6))
 def test_margin_ces_say_the_same_in_every_gauge(ce, seed):
-    """Adding one vector to every class's weights, and moving the origin, changes no prediction and no count."""
+    """One vector added to every class's weights, and a moved origin, change no prediction and no count."""
     rng = np.random.default_rng(seed)
     origin = rng.integers(-3, 4, ce.n_features).astype(float)
     common = rng.integers(-3, 4, ce.n_features).astype(float) * (not ce.single_sum)
