@@ -243,7 +243,7 @@ def audit_factors(
 
 
 def _inactive(made: Factors) -> dict[str, Any]:
-    """When a feature is not active: at the most common value of a column, at 0, or far from a support vector."""
+    """When a feature is not active: at a column's most common value, at 0, or far from a support vector."""
     if made.kind == "support vector":
         return {"tolerance": WITHIN_ONE_LENGTH}
     n = min(made.ce.n_instances, LOOKED_AT // made.ce.n_features)

@@ -56,7 +56,7 @@ class AuditCharts:
 
     @property
     def required(self) -> Any:
-        """CEs that each class requires without the bias, against its size, with what permuted weights require."""
+        """CEs that each class requires without the bias, against its size, and what permuted weights do."""
         return self._against_size(
             "required",
             "CEs required without the bias (mean)",
@@ -188,14 +188,14 @@ class AuditCharts:
 
     def _levels(self, quantity: str, nulls: list[str]) -> list[Any]:
         """Lines of the nulls, and the band in which those of permuted weights lie."""
-        rows = [(name.replace("_", " "), self._null.loc[(name, quantity)]) for name in nulls]
+        found = self._null.xs(quantity, level="quantity").loc[nulls]
+        rows = zip(found.index.str.replace("_", " "), found["mean"], 1.96 * found["sd"], strict=True)
         levels = pd.DataFrame(
             [
-                {"null": name, "value": row["mean"], "from": row["mean"] - 1.96 * row["sd"],
-                 "to": row["mean"] + 1.96 * row["sd"]}
-                for name, row in rows
+                {"null": name, "value": mean, "from": mean - half, "to": mean + half}
+                for name, mean, half in rows
             ]
-        ).dropna(subset=["value"])  # fmt: skip
+        ).dropna(subset=["value"])
         base = alt.Chart(levels)
         band = (
             alt.Chart(levels.dropna())

@@ -65,8 +65,9 @@ class Comparison:
         for row in self.overall.to_dict("records"):
             verdict = "more" if row["low"] > 0 else "less" if row["high"] < 0 else "no difference seen"
             lines.append(
-                f"- {UNITS[row['measure']]}, {row['role']} classes: {row['before']:.3g} to {row['after']:.3g}, "
-                f"difference {row['difference']:+.3g} ({row['low']:+.3g} to {row['high']:+.3g}): {verdict}"
+                f"- {UNITS[row['measure']]}, {row['role']} classes: {row['before']:.3g} to "
+                f"{row['after']:.3g}, difference {row['difference']:+.3g} "
+                f"({row['low']:+.3g} to {row['high']:+.3g}): {verdict}"
             )
         return "\n".join(lines)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from cemag.metrics import n_top, wilson
@@ -171,12 +172,17 @@ NULL_WORDS = {  # what is compared with permuted weights: column, title, unit
 }
 
 
+def _of_null(audit: Audit, source: str, quantity: str) -> dict[str, float]:
+    """What one null gives for one quantity."""
+    null = audit.null[(audit.null["source"] == source) & (audit.null["quantity"] == quantity)]
+    return {name: float(null[name].iloc[0]) for name in ("mean", "sd", "n_permutations")}
+
+
 def _against_null(audit: Audit, quantity: str) -> Statement | None:
     column, title, scale, unit = NULL_WORDS[quantity]
-    null = audit.null.set_index(["source", "quantity"])
-    permuted = null.loc[("permuted_weights", quantity)]
+    permuted = _of_null(audit, "permuted_weights", quantity)
     mine = _overall(audit, column).times(scale)
-    by_chance = Estimate(scale * float(permuted["mean"]), scale * float(permuted["sd"]))
+    by_chance = Estimate(scale * permuted["mean"], scale * permuted["sd"])
     if mine.value == 0 or not np.isfinite(by_chance.value):
         return None
     low, high, differs = _beyond(mine, by_chance, int(permuted["n_permutations"]), quantity == "required")
@@ -194,14 +200,15 @@ def _against_null(audit: Audit, quantity: str) -> Statement | None:
         f"{by_chance.value:.3g} ({low:.3g} to {high:.3g}){unit}"
     )
     if quantity == "required":
-        few = int((audit.per_instance["correct"] & audit.per_instance["required_without_bias"].le(2)).sum())
-        of = int((audit.per_instance["correct"] & audit.per_instance["required_without_bias"].notna()).sum())
-        text = f"Largest first, without the bias, until no later one overturns it: {text}. One or two are enough for {few:,} of {of:,}"
+        k = audit.per_instance.loc[audit.per_instance["correct"], "required_without_bias"]
+        few, of = int(k.le(2).sum()), int(k.notna().sum())
+        text = f"Largest first, without the bias, until no later one overturns it: {text}."
+        text += f" One or two are enough for {few:,} of {of:,}"
         counted, n = audit.settings["instances counted"].split(" of ")
         if counted != n:
             text += f'. Counted on {counted} instances drawn evenly; ces="margin" counts on all {n}'
     else:
-        noise = float(null.loc[("half_normal", quantity), "mean"])
+        noise = _of_null(audit, "half_normal", quantity)["mean"]
         numbers |= {"top_share_noise": noise}
         text = f"The top 10 % carry {text}; noise of as many CEs: {100 * noise:.3g} %"
     less = mine.value < by_chance.value
@@ -288,7 +295,7 @@ def _ablation(audit: Audit) -> Statement:
     lost = audit.per_instance.assign(
         lost=audit.per_instance["correct"].astype(float) - audit.per_instance["correct_without_top"]
     ).groupby("label", observed=False)["lost"]
-    se = (lost.std() / np.sqrt(lost.count())).reindex(table["class"]).to_numpy()
+    se: NDArray[np.float64] = (lost.std() / np.sqrt(lost.count())).reindex(table["class"]).to_numpy()
     z = float(stats.norm.ppf(1 - 0.025 / max(1, len(table))))
     losing = table.assign(se=se)[(table["recall_lost"] > z * se) & (se > 0)]
     worst = losing.nlargest(3, "recall_lost")
@@ -302,14 +309,15 @@ def _ablation(audit: Audit) -> Statement:
         "classes_losing": len(losing),
     }
     text = (
-        f"With the feature that speaks most for it held at its mean, a class loses {average} points of recall "
-        f"on average; {len(losing)} of {len(table)} classes lose more than chance would take"
+        f"With the feature that speaks most for it held at its mean, a class loses {average} points of "
+        f"recall on average; {len(losing)} of {len(table)} classes lose more than chance would take"
     )
     if losing.empty:
         return Statement("ablation", "", f"{text}.", numbers, "embeddings", stands_out=False)
     listed = "; ".join(
         f"{row['class']} without {_isolated(row['top_feature'])}: {100 * row['recall']:.0f} % to "
-        f"{100 * row['recall_without_top']:.0f} %, {Estimate(row['recall_lost'], row['se']).times(100)} points"
+        f"{100 * row['recall_without_top']:.0f} %, "
+        f"{Estimate(row['recall_lost'], row['se']).times(100)} points"
         for _, row in worst.iterrows()
     )
     title = f"one feature is worth up to {100 * numbers['most_lost']:.3g} points of a class's recall"
@@ -339,14 +347,14 @@ def _recall(audit: Audit) -> Statement | None:
 
 def _sparsity(audit: Audit) -> Statement | None:
     """Where few CEs are other than zero, the top 10 % must carry much whatever the weights are."""
-    null = audit.null.set_index(["source", "quantity"])["mean"]
-    least, d = float(null["non_zero", "top_share"]), audit.n_features
+    least, d = _of_null(audit, "non_zero", "top_share")["mean"], audit.n_features
     if not least > 0.5 or n_top(d) == d:
         return None
     active = float(audit.per_instance["n_active"].mean())
     text = (
         f"An instance has {active:.3g} CEs other than zero on average, and the top 10 % are {n_top(d):,} of "
-        f"{d:,}: by that alone they carry at least {100 * least:.3g} % of the magnitude, whatever the weights."
+        f"{d:,}: by that alone they carry at least {100 * least:.3g} % of the magnitude, whatever the "
+        "weights."
     )
     numbers = {"n_active": active, "top_share_least": least}
     return Statement(
@@ -356,25 +364,27 @@ def _sparsity(audit: Audit) -> Statement | None:
 
 def _forms(audit: Audit) -> Statement | None:
     """What the choice of CEs, the origin and the scale of features do to the answer."""
-    table = audit.forms
     mine = audit.settings["ces"]
-    required = table[table["quantity"] == "required"].set_index("ces")
-    if required["n"].max() < MEASURABLE:
+    told: dict[str, dict[str, dict[str, float]]] = {
+        str(quantity): {str(row["ces"]): row for row in rows.to_dict("records")}  # type: ignore[misc]
+        for quantity, rows in audit.forms.groupby("quantity")
+    }
+    required = told["required"]
+    if max(row["n"] for row in required.values()) < MEASURABLE:
         return None
     other = "margin" if mine == "paper" else "paper"
     words = {"paper": "the paper's CEs", "margin": "margin CEs"}
     differs, parts = [], []
     for quantity, unit, scale in (("required", "CEs needed", 1), ("top_share", "% in the top 10 %", 100)):
-        rows = table[table["quantity"] == quantity].set_index("ces")
-        row = rows.loc[other]
+        row, of_mine = told[quantity][other], told[quantity][mine]
         parts.append(
-            f"{unit} {scale * row['mean']:.3g} instead of {scale * rows.loc[mine, 'mean']:.3g} (difference "
+            f"{unit} {scale * row['mean']:.3g} instead of {scale * of_mine['mean']:.3g} (difference "
             f"{scale * row['difference']:+.3g}, {scale * row['low']:+.3g} to {scale * row['high']:+.3g})"
         )
         differs.append(row["low"] > 0 or row["high"] < 0)
     text = f"Counted with {words[other]}: {'; '.join(parts)}."
-    if (centred := "paper, features centred") in required.index:
-        text += f" The paper's with features measured from their mean: {required.loc[centred, 'mean']:.3g}."
+    if (centred := "paper, features centred") in required:
+        text += f" The paper's with features measured from their mean: {required[centred]['mean']:.3g}."
     moved = int(audit.settings["top feature is another where features are not centred"].split()[0])
     if moved:
         text += (
@@ -387,8 +397,8 @@ def _forms(audit: Audit) -> Statement | None:
     else:
         title = "the answer does not depend on which CEs are counted"
     numbers = {
-        "required_other_form": float(required.loc[other, "mean"]),
-        "required_form_difference": float(required.loc[other, "difference"]),
+        "required_other_form": required[other]["mean"],
+        "required_form_difference": required[other]["difference"],
         "top_feature_moved": moved,
     }
     return Statement("forms", title, text, numbers, "differences")
@@ -399,7 +409,7 @@ def _nothing(quiet: list[Statement], something: bool) -> Statement:
     for statement in quiet:
         numbers |= statement.numbers
     title = "nothing else stands out" if something else "nothing stands out"
-    text = " ".join(["These are no larger than their uncertainty:", *(s.text for s in quiet)])
+    text = " ".join(["No larger than their uncertainty, or not to be told:", *(s.text for s in quiet)])
     return Statement("nothing", title, text, numbers, "discussion")
 
 

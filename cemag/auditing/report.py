@@ -179,7 +179,7 @@ def _tables(audit: Audit) -> list[dict[str, Any]]:
     ]
 
 
-def _interval(row: dict[str, Any], column: str) -> str:
+def _interval(row: dict[Any, Any], column: str) -> str:
     """The interval of a figure, where it has one."""
     ends = [row.get(f"{column}_{end}") for end in ("low", "high")]
     return "" if any(pd.isna(end) for end in ends) else f" ({ends[0]:.3g} to {ends[1]:.3g})"
@@ -203,7 +203,7 @@ def _table(
             {"text": _text(row[column], kind) + _interval(row, column), "key": _key(row[column], kind)}
             for column, kind in zip(columns, kinds, strict=True)
         ]
-        for row in data.to_dict("records")
+        for row in (dict(zip(data, values, strict=True)) for values in data.itertuples(index=False))
     ]
     return {"name": name, "title": title, "heads": heads, "rows": rows}
 

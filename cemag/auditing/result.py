@@ -49,8 +49,8 @@ class Audit:
         ``lost_without_bias``, of the latter; the means ``top_share``, ``largest_share``,
         ``participation_ratio``, ``n_active`` (CEs other than zero) and ``margin``. Over the ``n_counted`` of
         them that the CEs give without the bias (and were counted): ``required``, the mean number of CEs
-        needed (at least 1), ``required_share`` (% of d) and ``by_one_or_two`` (%). ``union``: CEs that 20 instances need
-        between them. ``features_for_half``: features that carry half of the mean magnitude.
+        needed (at least 1), ``required_share`` (% of d) and ``by_one_or_two`` (%). ``union``: CEs that 20
+        instances need between them. ``features_for_half``: features that carry half of the mean magnitude.
         ``top_feature``, which speaks most for the class measured from its mean, its share of the
         magnitude (%) and the recall that is left without it. ``*_low`` and ``*_high`` are the ends of 95 %
         intervals: Wilson's for shares, the bootstrap over instances for means, draws of 20 instances
@@ -101,7 +101,7 @@ class Audit:
 
     @cached_property
     def per_feature(self) -> pd.DataFrame:
-        """One row per class and feature: mean CE, mean magnitude, how often in the top 10 %, how often active."""
+        """One row per class and feature: mean CE and magnitude, how often in the top 10 % and active."""
         return feature_table(self.features, self.class_names, self.feature_names)
 
     @cached_property

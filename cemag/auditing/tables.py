@@ -1,4 +1,4 @@
-"""The tables of an audit: one row per class, per class and feature, per instance, per null. Pure functions."""
+"""The tables of an audit: one row per class, class and feature, instance, or null. Pure functions."""
 
 from __future__ import annotations
 
@@ -223,8 +223,13 @@ def null_table(
 
 def _null(source: str, quantity: str, mean: float, sd: float, n_permutations: int, n: int) -> dict[str, Any]:
     return {
-        "source": source, "quantity": quantity, "mean": mean, "sd": sd, "n_permutations": n_permutations, "n": n,
-    }  # fmt: skip
+        "source": source,
+        "quantity": quantity,
+        "mean": mean,
+        "sd": sd,
+        "n_permutations": n_permutations,
+        "n": n,
+    }
 
 
 def form_table(found: Mapping[str, Arrays], audited: str) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Headlines that were misleading: what is so by construction, by chance or by the bias is not told as a finding."""
+"""Headlines that misled: what is so by construction, by chance or by the bias is no finding."""
 
 import numpy as np
 import pytest
@@ -55,12 +55,11 @@ def test_a_column_of_noise_that_is_not_centred_is_no_top_feature():
     rng = np.random.default_rng(0)
     y = (rng.random(3000) < 0.1).astype(int)
     signal = StandardScaler().fit_transform(rng.normal(size=(3000, 6)) + 0.7 * y[:, None])
-    noise = np.eye(3)[
-        rng.choice(3, 3000, p=[0.8, 0.1, 0.1])
-    ]  # one-hot, as it is: it stands in for the intercept
+    # one-hot, and left as it is: it stands in for the intercept
+    noise = np.eye(3)[rng.choice(3, 3000, p=[0.8, 0.1, 0.1])]
     model = LogisticRegression(fit_intercept=False).fit(np.hstack([signal, noise]), y)
-    found = cemag.audit(model, np.hstack([signal, noise]), y,
-                        feature_names=[*(f"signal {j}" for j in range(6)), *(f"noise {j}" for j in range(3))])  # fmt: skip
+    names = [*(f"signal {j}" for j in range(6)), "noise 0", "noise 1", "noise 2"]
+    found = cemag.audit(model, np.hstack([signal, noise]), y, feature_names=names)
     raw = found.per_feature.loc[found.per_feature.groupby("class", observed=False)["mean_ce"].idxmax()]
     assert "noise 0" in set(raw["feature"])
     assert not found.per_class["top_feature"].str.startswith("noise").any()

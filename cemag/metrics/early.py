@@ -1,9 +1,9 @@
 """CEs required, exactly, in blocks: the first that suffice without looking further, and those from which on.
 
-The definitions are those of `cemag.metrics.required` under two rules, and so are the sums, to the last bit. That
-function answers for all rules and both biases at once. Here one rule is counted: the fewest that suffice
-(`signed`, `shared`, `first`), where an instance leaves as soon as it is decided, which takes N x C x k in place of
-N x C x d; and the largest that no later one overturns (`magnitude`, `shared`, `stable`), which takes N x C x d.
+The definitions are those of `cemag.metrics.required` under two rules, and so are the sums, to the last bit.
+That function answers for all rules and both biases at once. Here one rule is counted: the fewest that suffice
+(`signed`, `shared`, `first`), where an instance leaves as soon as it is decided, which takes N x C x k; and
+the largest that no later one overturns (`magnitude`, `shared`, `stable`), which takes N x C x d.
 """
 
 from __future__ import annotations

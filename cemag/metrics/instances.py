@@ -1,7 +1,7 @@
-"""Every instance of a model in one pass, a block of rows at a time and a block a core; and the same of its nulls.
+"""Every instance of a model in one pass, a block of rows at a time and a block a core; and its nulls.
 
-Pure functions of arrays. Beyond the inputs they hold some arrays of (N,) and a few blocks: never (N, C), never
-(N, d).
+Pure functions of arrays. Beyond the inputs they hold some arrays of (N,) and a few blocks: never (N, C),
+never (N, d).
 """
 
 from __future__ import annotations
@@ -43,10 +43,15 @@ NULL_QUANTITIES = ("required", "by_one_or_two", "top_share", "participation_rati
 def rows_of(ce: ClassificationEmbeddings, rows: Index) -> tuple[Array, Index | None]:
     """Features of a block of rows, and which columns of the model they are: None for all of them.
 
-    Whatever measures a block does so on these columns alone, so that rows which are zero elsewhere may
-    leave the rest out.
+    Columns that are zero throughout the block are left out where they are more than half: a CE there is
+    zero for every class, and so changes no sum.
     """
-    return ce.features[rows], None
+    features = ce.features[rows]
+    active = features.any(axis=0)
+    if 2 * np.count_nonzero(active) > len(active) or not active.any():
+        return features, None
+    columns = np.flatnonzero(active)
+    return features[:, columns], columns
 
 
 def per_instance(
@@ -184,7 +189,11 @@ def _write(
         given = () if sums is None else (sums[0][chosen], sums[1][chosen], sums[2])
         found["required_without_bias"][rows[chosen]] = stable_from(ces[chosen], *given)
     top = ces.argmax(axis=1)
-    found["top_feature"][rows] = top if columns is None else columns[top]
+    if columns is None:
+        found["top_feature"][rows] = top
+    else:  # where every CE of the block's columns speaks against it, a feature that is zero comes first
+        zero = np.setdiff1d(np.arange(columns[-1] + 2), columns)[0]
+        found["top_feature"][rows] = np.where(ces.max(axis=1) >= 0, columns[top], min(zero, d - 1))
     sizes = np.abs(ces)
     found["n_active"][rows] = np.count_nonzero(sizes, axis=1)
     total, edge = sizes.sum(axis=1), sizes.shape[1] - n_top(d)
