@@ -191,9 +191,11 @@ def _write(
     top = ces.argmax(axis=1)
     if columns is None:
         found["top_feature"][rows] = top
-    else:  # where every CE of the block's columns speaks against it, a feature that is zero comes first
+    else:  # where no CE of the block's columns speaks for it, the first feature that is zero comes first
         zero = np.setdiff1d(np.arange(columns[-1] + 2), columns)[0]
-        found["top_feature"][rows] = np.where(ces.max(axis=1) >= 0, columns[top], min(zero, d - 1))
+        best = np.take_along_axis(ces, top[:, None], axis=1)[:, 0]
+        first = np.where(best == 0, np.minimum(columns[top], zero), zero)
+        found["top_feature"][rows] = np.where(best > 0, columns[top], first)
     sizes = np.abs(ces)
     found["n_active"][rows] = np.count_nonzero(sizes, axis=1)
     total, edge = sizes.sum(axis=1), sizes.shape[1] - n_top(d)
