@@ -41,6 +41,13 @@ def column(page, table, place):
     return page.locator(f"#{table}-table tbody tr td:nth-child({place})").all_inner_texts()
 
 
+def required(page):
+    """CEs required of each class, as they stand; beside each is its interval, in brackets."""
+    texts = column(page, "classes", 9)
+    assert all(" to " in text for text in texts)
+    return [float(text.split(" (")[0]) for text in texts]
+
+
 def test_every_chart_is_drawn_and_nothing_goes_wrong(page):
     charts = page.locator(".chart").evaluate_all(DRAWN)
     assert len(charts) == 5
@@ -51,14 +58,14 @@ def test_every_chart_is_drawn_and_nothing_goes_wrong(page):
 
 
 def test_tables_are_sorted_and_sort_again_by_keyboard(page):
-    needed = [float(text) for text in column(page, "classes", 6)]
+    needed = required(page)
     assert needed == sorted(needed)
     head = page.locator("#classes-table th", has_text="CEs required")
     assert head.get_attribute("aria-sort") == "ascending"
     head.locator("button").focus()
     page.keyboard.press("Enter")
     assert head.get_attribute("aria-sort") == "descending"
-    assert [float(text) for text in column(page, "classes", 6)] == sorted(needed, reverse=True)
+    assert required(page) == sorted(needed, reverse=True)
     page.locator("#classes-table th button", has_text="role").press("Space")
     roles = column(page, "classes", 2)
     assert roles == sorted(roles)
@@ -103,5 +110,5 @@ def test_text_stands_out_in_both_schemes(page):
 
 def test_findings_lead_to_the_book(page):
     links = page.locator("#findings a").evaluate_all("all => all.map(link => link.href)")
-    assert len(links) == 6
+    assert len(links) == page.locator("#findings li strong").count() >= 5
     assert all(link.startswith("https://example.org/book/notebooks/") for link in links)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from cemag.auditing.auditor import audit, audit_factors
 from cemag.auditing.comparison import Comparison, compare
-from cemag.auditing.findings import Finding
+from cemag.auditing.findings import Statement
 from cemag.auditing.result import Audit, read_audit
 from cemag.embeddings.factors import KINDS, Factors, Kind, factors
 from cemag.embeddings.from_files import load_factors
@@ -39,8 +39,8 @@ __all__ = [
     "Audit",
     "Comparison",
     "Factors",
-    "Finding",
     "Kind",
+    "Statement",
     "audit",
     "audit_factors",
     "checkpoint_model",

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cemag.auditing.measures import ablation, per_feature, per_instance, permuted_null
 from cemag.auditing.result import Audit
-from cemag.auditing.tables import class_table, instance_table
+from cemag.auditing.tables import UNION_OF, class_table, form_table, instance_table, null_table
+from cemag.embeddings import ClassificationEmbeddings
 from cemag.embeddings.factors import Factors, factors
-from cemag.errors import CemagError, DataError
-from cemag.metrics import half_normal_null
+from cemag.errors import CemagError, DataError, check_known
+from cemag.metrics import (
+    BY_CES,
+    WITHIN_ONE_LENGTH,
+    draw_evenly,
+    half_normal_null,
+    most_common,
+    n_top,
+    per_feature,
+    per_instance,
+    permuted_null,
+    still_correct,
+)
 
-__all__ = ["audit", "audit_factors"]
+__all__ = ["Form", "audit", "audit_factors"]
+
+Form = Literal["paper", "margin"]
+FORMS: tuple[Form, ...] = ("paper", "margin")
+N_PERMUTATIONS = 10
+# what may take long is done on as many instances as n x d x C allows, drawn evenly from the classes
+COUNTED, OF_NULL, OF_FORMS = 1_000_000_000, 200_000_000, 200_000_000
+COMPARED, LOOKED_AT = 2000, 10_000_000  # instances to compare forms of CEs on, and n x d to look at at once
 
 
 def audit(
@@ -34,6 +53,8 @@ def audit(
     layer: Any = None,
     part: int | None = None,
     batch_size: int = 256,
+    ces: Form = "paper",
+    intervals: bool = True,
     null_instances: int = 2000,
     random_state: int = 0,
 ) -> Audit:
@@ -61,10 +82,16 @@ def audit(
         Which of several underlying estimators of a calibrated classifier.
     batch_size : int, default=256
         Rows that a network takes at a time.
+    ces : {"paper", "margin"}, default="paper"
+        Whose CEs are counted: the paper's, a feature times a weight, or margin CEs, what a feature adds to
+        the lead of the predicted class over the runner-up, which no choice of origin changes. The audit
+        says whether the answer depends on it.
+    intervals : bool, default=True
+        Whether the figures of each class have 95 % intervals.
     null_instances : int, default=2000
-        How many instances the null of permuted weights is measured on.
+        How many instances the null of permuted weights is measured on, over its 10 permutations.
     random_state : int, default=0
-        Permutes the weights and draws those instances.
+        Permutes the weights, draws those instances, and resamples for the intervals.
 
     Returns
     -------
@@ -93,8 +120,7 @@ def audit(
     >>> found.per_class["n"].tolist(), found.n_features
     ([59, 71, 48], 13)
     """
-    if null_instances < 1:
-        raise DataError(f"null_instances is {null_instances}: it must be at least 1")
+    check_known("ces", ces, FORMS)
     plain = {"features": features, "weights": weights, "bias": bias, "labels": labels}
     given = [name for name, value in plain.items() if value is not None]
     if model is None:
@@ -109,7 +135,12 @@ def audit(
     else:
         made = _of_model(model, X, y, layer, part, batch_size, class_names, feature_names)
     return audit_factors(
-        made, class_counts=class_counts, null_instances=null_instances, random_state=random_state
+        made,
+        class_counts=class_counts,
+        ces=ces,
+        intervals=intervals,
+        null_instances=null_instances,
+        random_state=random_state,
     )
 
 
@@ -145,45 +176,119 @@ def audit_factors(
     made: Factors,
     *,
     class_counts: Mapping[Any, int] | Sequence[int] | None = None,
+    ces: Form = "paper",
+    intervals: bool = True,
     null_instances: int = 2000,
     random_state: int = 0,
 ) -> Audit:
     """Measure factors that are checked already; parameters as for `audit`."""
+    check_known("ces", ces, FORMS)
+    if null_instances < 1:
+        raise DataError(f"null_instances is {null_instances}: it must be at least 1")
     ce, labels = made.ce, made.ce.label_indices(made.y)
     sizes = _sizes(class_counts, made)
-    values = per_instance(ce)
-    by_feature = per_feature(ce, labels)
-    with np.errstate(invalid="ignore"):
-        top = np.where(
-            np.isfinite(by_feature["mean_ce"]).any(axis=1),
-            np.nan_to_num(by_feature["mean_ce"], nan=-np.inf).argmax(axis=1),
-            -1,
-        )
-    recalls = ablation(ce, labels, top)
+    centre = ce.class_mean(made.y)
+    margins = ce.margins(centre) if ces == "margin" else None
+    counted = np.zeros(ce.n_instances, dtype=bool)
+    counted[_drawn(ce, labels, COUNTED, random_state) if margins is None else slice(None)] = True
+    values = per_instance(ce, margins, counted)
+    by_feature = per_feature(ce, labels, margins, **_inactive(made))
+    top, moved = _top_features(ce, by_feature["mean_ce"], centre if margins is None else None)
+    values["correct_without_top"] = still_correct(ce, labels, top)
+    named = np.asarray(made.feature_names, dtype=object)
     instances = instance_table(values, labels, made.class_names)
+    drawn = permuted_null(
+        ce,
+        labels,
+        margins=margins is not None,
+        centre=centre,
+        n_permutations=N_PERMUTATIONS,
+        max_instances=len(_drawn(ce, labels, OF_NULL, random_state)[:null_instances]),
+        random_state=random_state,
+    )
     return Audit(
         model_name=made.model_name,
         kind=made.kind,
         class_names=made.class_names,
         feature_names=made.feature_names,
-        per_class=class_table(instances, by_feature, recalls, top, sizes, made.feature_names),
-        per_instance=instances.assign(
-            top_feature=np.asarray(made.feature_names, dtype=object)[values["top_feature"]]
+        per_class=class_table(
+            instances,
+            by_feature,
+            top,
+            sizes,
+            made.feature_names,
+            ce if margins is None else margins,
+            intervals=intervals,
+            random_state=random_state,
         ),
-        null=_null_table(made, labels, null_instances, random_state),
+        per_instance=instances.assign(top_feature=named[values["top_feature"]]),
+        null=null_table(drawn, half_normal_null(ce.n_features), values["n_active"], n_top(ce.n_features)),
+        forms=_forms(made, centre, ces, random_state),
         features=by_feature,
         notes=made.notes,
         settings={
-            "ranking": "signed",
-            "sufficiency": "shared",
-            "stability": "first",
-            "bias": True,
+            "ces": ces,
+            "rule": BY_CES.name,
+            "instances counted": f"{int(counted.sum())} of {ce.n_instances}",
+            "features centred at": "the mean of the class means of the audited instances",
             "top share": "10%",
+            "top feature is another where features are not centred": f"{moved} classes",
+            "union of": f"{UNION_OF} instances",
+            "intervals": "95 %" if intervals else "not asked for",
             "class_counts": "counted in the labels" if class_counts is None else "given",
             "null_instances": null_instances,
             "random_state": random_state,
         },
     )
+
+
+def _inactive(made: Factors) -> dict[str, Any]:
+    """When a feature is not active: at a column's most common value, at 0, or far from a support vector."""
+    if made.kind == "support vector":
+        return {"tolerance": WITHIN_ONE_LENGTH}
+    n = min(made.ce.n_instances, LOOKED_AT // made.ce.n_features)
+    if made.kind == "latent feature" or n < min(50, made.ce.n_instances):  # of so many columns: sparse ones
+        return {}
+    rows = np.random.default_rng(0).permutation(made.ce.n_instances)[:n]
+    return {"baseline": most_common(made.ce.features[rows])}
+
+
+def _top_features(
+    ce: ClassificationEmbeddings, mean_ce: NDArray[np.float32], centre: NDArray[np.float64] | None
+) -> tuple[NDArray[np.intp], int]:
+    """The feature that speaks most for each class (C,), -1 for none, and for how many the origin decides it.
+
+    Features are measured from the mean of the class means: a constant column speaks for no class, however
+    large its CEs are.
+    """
+    known = np.isfinite(mean_ce).any(axis=1)
+    raw = np.where(known, np.nan_to_num(mean_ce, nan=-np.inf).argmax(axis=1), -1)
+    if centre is None:
+        return raw, 0
+    signed = np.vstack([-ce.weights, ce.weights]) if ce.single_sum else ce.weights
+    centred = np.nan_to_num(mean_ce - signed * centre, nan=-np.inf)
+    top = np.where(known, centred.argmax(axis=1), -1)
+    return top, int((top != raw).sum())
+
+
+def _drawn(
+    ce: ClassificationEmbeddings, labels: NDArray[np.intp], operations: int, random_state: int
+) -> NDArray[np.intp]:
+    """As many instances as may be counted, all of them where one sum decides."""
+    n = ce.n_instances if ce.single_sum else max(100, operations // ce.weights.size)
+    return draw_evenly(labels, n, random_state)
+
+
+def _forms(made: Factors, centre: NDArray[np.float64], ces: Form, random_state: int) -> pd.DataFrame:
+    """What the other kinds of CEs would say, on a sample: they differ in no prediction."""
+    ce, labels = made.ce, made.ce.label_indices(made.y)
+    n = max(1, min(COMPARED, LOOKED_AT // ce.n_features, OF_FORMS // ce.weights.size))
+    small = ce.take(draw_evenly(labels, n, random_state))
+    moved = replace(small, features=small.features[:] - centre, bias=ce.bias + ce.weights @ centre)
+    found = {"paper": per_instance(small), "margin": per_instance(small, small.margins(centre))}
+    if not ce.single_sum:  # there the margin CEs are the centred ones
+        found["paper, features centred"] = per_instance(moved)
+    return form_table(found, ces)
 
 
 def _sizes(given: Mapping[Any, int] | Sequence[int] | None, made: Factors) -> NDArray[np.int64]:
@@ -214,20 +319,3 @@ def _in_order(given: Mapping[Any, int], made: Factors) -> list[int]:
     except (TypeError, ValueError, KeyError):
         missing = [name for name in made.class_names if name not in keys]
         raise DataError(f"class_counts has no entry for {', '.join(missing[:5])}") from None
-
-
-def _null_table(made: Factors, labels: NDArray[np.intp], n: int, random_state: int) -> pd.DataFrame:
-    """Mean, spread and n of each quantity for permuted weights and for half-normal noise."""
-    drawn = permuted_null(made.ce, labels, max_instances=n, random_state=random_state)
-    rows = []
-    for name, values in drawn.items():
-        known = values[np.isfinite(values)]  # a share of nothing is no share
-        mean = float(known.mean()) if len(known) else float("nan")
-        sd = float(known.std(ddof=1)) if len(known) > 1 else float("nan")
-        rows.append({"source": "permuted_weights", "quantity": name, "mean": mean, "sd": sd, "n": len(known)})
-    noise = half_normal_null(made.ce.n_features)
-    rows += [
-        {"source": "half_normal", "quantity": name, "mean": noise[name], "sd": float("nan"), "n": 0}
-        for name in ("top_share", "participation_ratio")
-    ]
-    return pd.DataFrame(rows)

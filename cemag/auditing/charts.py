@@ -23,7 +23,7 @@ ROLES = {  # colour, shape and dash of each
     "between": ("#009E73", "square", [1, 2]),
     "not known": ("#0072B2", "circle", [1, 0]),
 }
-NULL_DASHES = {"permuted weights": [5, 3], "half normal": [1, 2]}
+NULL_DASHES = {"permuted weights": [5, 3], "half normal": [1, 2], "non zero": [8, 2]}
 
 
 class AuditCharts:
@@ -43,11 +43,10 @@ class AuditCharts:
 
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
-        table = audit.per_class.drop(columns=["margin"])
-        self._rest = "not known" if table["role"].eq("").all() else "between"
-        table = table.assign(role=table["role"].replace("", self._rest))
+        table = audit.per_class.loc[:, ~audit.per_class.columns.str.startswith("margin")]
+        table = table.assign(role=table["role"].replace("", "not known"))
         self._classes = _short(table[table["n_correct"] > 0])
-        self._null = audit.null.set_index(["source", "quantity"])["mean"]
+        self._null = audit.null.set_index(["source", "quantity"])
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         return ((name, getattr(self, name)) for name in self.NAMES)
@@ -57,10 +56,10 @@ class AuditCharts:
 
     @property
     def required(self) -> Any:
-        """CEs that each class requires, against its size, with what permuted weights require."""
+        """CEs that each class requires without the bias, against its size, and what permuted weights do."""
         return self._against_size(
             "required",
-            "CEs required (mean over correct predictions)",
+            "CEs required without the bias (mean)",
             "CEs required by class",
             ["permuted_weights"],
         )
@@ -72,7 +71,7 @@ class AuditCharts:
             "top_share",
             "share of the top 10 % of the CEs",
             "Concentration by class",
-            ["permuted_weights", "half_normal"],
+            ["permuted_weights", "half_normal", "non_zero"],
         )
 
     @property
@@ -82,7 +81,7 @@ class AuditCharts:
         base = alt.Chart(table)
         y = alt.Y("class:N").title(None).sort(list(table["class"])).axis(labelLimit=160)
         x = alt.X("recall:Q").title("recall").scale(domain=[0, 1])
-        tips = _tips("class", "top_feature", "recall", "recall_without_top", "n")
+        tips = _tips("class", "top_feature", "recall", "recall_without_top", *self._ends("recall_lost"), "n")
         rules = base.mark_rule().encode(x=x, x2="recall_without_top:Q", y=y)
         with_top = base.mark_point(filled=True, size=60).encode(
             x="recall:Q", y=y, color=self._colour, shape=self._shape, tooltip=tips
@@ -99,24 +98,27 @@ class AuditCharts:
 
     @property
     def distribution(self) -> Any:
-        """Share of the correct predictions that are there with the first k CEs, by role."""
-        correct = self._audit.per_instance[self._audit.per_instance["correct"]]
-        role = self._audit.per_class.set_index("class")["role"].replace("", self._rest)
+        """Share of the correct predictions that the k largest CEs give for good, by role."""
+        table = self._audit.per_instance
+        correct = table[table["correct"] & table["required_without_bias"].notna()]
+        role = self._audit.per_class.set_index("class")["role"].replace("", "not known")
         by_role = correct["label"].map(role).astype(object)
-        parts = [_cumulative(part, name) for name, part in correct["required"].groupby(by_role)]
+        parts = [_cumulative(part, name) for name, part in correct["required_without_bias"].groupby(by_role)]
         data = pd.concat(parts) if parts else pd.DataFrame(columns=["role", "k", "share", "n"])
         chart = (
             alt.Chart(_short(data))
             .mark_line(interpolate="step-after", point=False, strokeWidth=2)
             .encode(
-                x=alt.X("k:Q").title("CEs kept, largest contribution first").scale(type="symlog"),
+                x=alt.X("k:Q")
+                .title("CEs kept, largest magnitude first, without the bias")
+                .scale(type="symlog"),
                 y=alt.Y("share:Q").title("share of correct predictions").scale(domain=[0, 1]),
                 color=self._colour,
                 strokeDash=alt.StrokeDash("role:N").scale(self._of_roles(2)).title(None),
                 tooltip=_tips("role", "k", "share", "n"),
             )
         )
-        subtitle = f"{len(correct):,} correct predictions"
+        subtitle = f"{len(correct):,} correct predictions that the CEs give without the bias"
         return _titled(chart, "How many CEs a prediction needs", subtitle).properties(width=WIDTH, height=230)
 
     @property
@@ -150,37 +152,64 @@ class AuditCharts:
     def _shape(self) -> alt.Shape:
         return alt.Shape("role:N").scale(self._of_roles(1)).title(None)
 
+    def _ends(self, quantity: str) -> list[str]:
+        """Names of the ends of its interval, where the audit has them."""
+        return [name for name in (f"{quantity}_low", f"{quantity}_high") if name in self._classes]
+
     def _against_size(self, quantity: str, words: str, title: str, nulls: list[str]) -> Any:
-        log = self._classes["size"].min() > 0
-        points = (
-            alt.Chart(self._classes)
-            .mark_point(filled=True, size=70, opacity=0.85)
-            .encode(
-                x=alt.X("size:Q")
-                .title("instances of the class")
-                .scale(type="log" if log else "linear", nice=False, padding=18),
-                y=alt.Y(f"{quantity}:Q").title(words),
-                color=self._colour,
-                shape=self._shape,
-                tooltip=_tips("class", "size", "n", "recall", quantity, "features_for_half", "top_feature"),
-            )
+        log, ends = self._classes["size"].min() > 0, self._ends(quantity)
+        base = alt.Chart(self._classes).encode(
+            x=alt.X("size:Q")
+            .title("instances of the class")
+            .scale(type="log" if log else "linear", nice=False, padding=18),
+            color=self._colour,
         )
-        levels = pd.DataFrame(
-            [{"null": name.replace("_", " "), "value": float(self._null[name, quantity])} for name in nulls]
+        told = (
+            "class",
+            "size",
+            "n",
+            "recall",
+            "by_bias",
+            quantity,
+            *ends,
+            "features_for_half",
+            "top_feature",
         )
-        lines = (
-            alt.Chart(levels)
-            .mark_rule(color=NULL_COLOUR, strokeWidth=1.5)
-            .encode(
-                y="value:Q",
-                strokeDash=alt.StrokeDash("null:N")
-                .title("null")
-                .scale(domain=list(levels["null"]), range=[NULL_DASHES[name] for name in levels["null"]]),
-                tooltip=_tips("null", "value"),
-            )
+        points = base.mark_point(filled=True, size=70, opacity=0.85).encode(
+            y=alt.Y(f"{quantity}:Q").title(words), shape=self._shape, tooltip=_tips(*told)
         )
+        layers = [*self._levels(quantity, nulls), points]
+        if ends:
+            layers.insert(-1, base.mark_rule(opacity=0.6).encode(y=f"{ends[0]}:Q", y2=f"{ends[1]}:Q"))
         subtitle = f"{len(self._classes)} classes; hover for the class; grey: nothing learned"
-        return _titled(alt.layer(lines, points), title, subtitle).properties(width=WIDTH, height=260)
+        if ends:
+            subtitle += "; bars: 95 % intervals, band: middle 95 % of the permutations"
+        return _titled(alt.layer(*layers), title, subtitle).properties(width=WIDTH, height=260)
+
+    def _levels(self, quantity: str, nulls: list[str]) -> list[Any]:
+        """Lines of the nulls, and the band in which those of permuted weights lie."""
+        found = self._null.xs(quantity, level="quantity").loc[nulls]
+        rows = zip(found.index.str.replace("_", " "), found["mean"], 1.96 * found["sd"], strict=True)
+        levels = pd.DataFrame(
+            [
+                {"null": name, "value": mean, "from": mean - half, "to": mean + half}
+                for name, mean, half in rows
+            ]
+        ).dropna(subset=["value"])
+        base = alt.Chart(levels)
+        band = (
+            alt.Chart(levels.dropna())
+            .mark_rect(color=NULL_COLOUR, opacity=0.15)
+            .encode(y="from:Q", y2="to:Q", tooltip=_tips("null", "value"))
+        )
+        line = base.mark_rule(color=NULL_COLOUR, strokeWidth=1.5).encode(
+            y="value:Q",
+            strokeDash=alt.StrokeDash("null:N")
+            .title("null")
+            .scale(domain=list(levels["null"]), range=[NULL_DASHES[name] for name in levels["null"]]),
+            tooltip=_tips("null", "value"),
+        )
+        return [band, line]
 
 
 def _titled(chart: Any, title: str, subtitle: str) -> Any:

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cemag.errors import CemagError, DataError
+from cemag.metrics import bootstrap_means, percentiles
 
 if TYPE_CHECKING:
     from cemag.auditing.result import Audit
@@ -19,9 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "compare"]
 
 Array = NDArray[np.float64]
-RECALL = "recall"
+OF_ALL = ("recall", "lost_without_bias")
 MEASURES = ("required_share", "top_share", "largest_share")
-ROWS_AT_ONCE = 4_000_000  # of bootstrap counts: 32 MB
+UNITS = {
+    "recall": "recall",
+    "lost_without_bias": "% predicted correctly only with the bias",
+    "required_share": "% of the CEs required without the bias",
+    "top_share": "share of the top 10 %",
+    "largest_share": "share of the largest CE",
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,9 +41,11 @@ class Comparison:
     paired : bool
         Whether both are of the same instances, in the same order.
     per_class : DataFrame
-        A row a class and measure: ``before``, ``after``, ``difference`` with ``low`` and ``high``, and
-        ``n``, the instances it rests on. ``recall`` is over all instances of the class; the others
-        are over correct predictions (of both models, where paired).
+        One row per class and measure: ``before``, ``after``, ``difference`` with ``low`` and ``high``, and
+        ``n``, the instances it rests on. ``recall`` and ``lost_without_bias`` (%, correct, and would not be
+        without the bias) are over all instances of the class; the others are over correct predictions
+        (of both models, where paired), without the bias: ``required_share`` (%, where the CEs give the
+        prediction), ``top_share``, ``largest_share``.
     overall : DataFrame
         The same over the classes of each role, and over all: means over classes.
     confidence : float
@@ -56,8 +65,9 @@ class Comparison:
         for row in self.overall.to_dict("records"):
             verdict = "more" if row["low"] > 0 else "less" if row["high"] < 0 else "no difference seen"
             lines.append(
-                f"- {row['measure']}, {row['role']} classes: {row['before']:.3g} to {row['after']:.3g}, "
-                f"difference {row['difference']:+.3g} ({row['low']:+.3g} to {row['high']:+.3g}): {verdict}"
+                f"- {UNITS[row['measure']]}, {row['role']} classes: {row['before']:.3g} to "
+                f"{row['after']:.3g}, difference {row['difference']:+.3g} "
+                f"({row['low']:+.3g} to {row['high']:+.3g}): {verdict}"
             )
         return "\n".join(lines)
 
@@ -101,7 +111,7 @@ def compare(
     Raises
     ------
     CemagError
-        If the classes differ.
+        If the classes differ, or one audit is of the paper's CEs and the other of margin CEs.
     DataError
         If `confidence` is not between 0 and 1, `n_resamples` is below 100, or `paired` is asked for
         and the labels differ.
@@ -119,6 +129,11 @@ def compare(
             f"the classes differ: only in the first {only[0][:5]}, only in the second {only[1][:5]}"
             if only != [[], []]
             else "the classes are in another order"
+        )
+    forms = [audit.settings["ces"] for audit in (before, after)]
+    if forms[0] != forms[1]:
+        raise CemagError(
+            f"ces is {forms[0]!r} in the first audit and {forms[1]!r} in the second: one is needed"
         )
     if not 0 < confidence < 1:
         raise DataError(f"confidence is {confidence}: it must be between 0 and 1")
@@ -152,48 +167,40 @@ def _same_instances(before: Audit, after: Audit, asked: bool | None) -> bool:
 
 
 def _values(audit: Audit) -> tuple[NDArray[Any], NDArray[Any], Array]:
-    """Class (N,), whether correct (N,), and the measures of each instance (N, 3)."""
+    """Class (N,), whether correct (N,), and each instance's values of `OF_ALL` and `MEASURES` (N, 5)."""
     table = audit.per_instance
-    measures = np.column_stack(
-        [100 * table["required"] / audit.n_features, table["top_share"], table["largest_share"]]
-    )
-    return table["label"].cat.codes.to_numpy(), table["correct"].to_numpy(), measures.astype(float)
+    columns = [
+        table["correct"],
+        100 * (table["correct"] & table["lost_without_bias"]),
+        100 * table["required_without_bias"] / audit.n_features,
+        table["top_share"],
+        table["largest_share"],
+    ]
+    values = np.column_stack(columns).astype(float)
+    return table["label"].cat.codes.to_numpy(), table["correct"].to_numpy(), values
 
 
 def _of_class(
     sides: list[tuple[NDArray[Any], Array]], paired: bool, n_resamples: int, rng: np.random.Generator
 ) -> Iterator[tuple[str, Array, Array, Array]]:
     """Measure, its values on both sides, and its difference in each resample (B,)."""
-    if paired:
-        both = sides[0][0] & sides[1][0]
-        kept = [both, both]
-    else:
-        kept = [correct for correct, _ in sides]
-    recalls = [correct.astype(float)[:, None] for correct, _ in sides]
-    columns = [measures[keep] for (_, measures), keep in zip(sides, kept, strict=True)]
-    for names, (one, other) in (((RECALL,), recalls), (MEASURES, columns)):
-        differences = _resampled(one, other, paired, n_resamples, rng)
-        for j, name in enumerate(names):
-            yield name, one[:, j], other[:, j], differences[:, j]
-
-
-def _resampled(one: Array, other: Array, paired: bool, n_resamples: int, rng: np.random.Generator) -> Array:
-    """Difference of the means (B, m) in each of B resamples of the rows of both sides."""
-    if len(one) == 0 or len(other) == 0:
-        return np.full((n_resamples, other.shape[1]), np.nan)
-    if paired:
-        return _means(other - one, n_resamples, rng)
-    return _means(other, n_resamples, rng) - _means(one, n_resamples, rng)
+    (right, values), (right_after, values_after) = sides
+    for j, name in enumerate((*OF_ALL, *MEASURES)):
+        one, other = values[:, j], values_after[:, j]
+        if name in MEASURES:
+            both = right & right_after
+            one, other = (one[both], other[both]) if paired else (one[right], other[right_after])
+        if paired:
+            known = np.isfinite(one) & np.isfinite(other)
+            one, other = one[known], other[known]
+            yield name, one, other, _means(other - one, n_resamples, rng)
+        else:
+            one, other = one[np.isfinite(one)], other[np.isfinite(other)]
+            yield name, one, other, _means(other, n_resamples, rng) - _means(one, n_resamples, rng)
 
 
 def _means(values: Array, n_resamples: int, rng: np.random.Generator) -> Array:
-    n = len(values)
-    found = np.empty((n_resamples, values.shape[1]))
-    step = max(1, ROWS_AT_ONCE // n)
-    for start in range(0, n_resamples, step):
-        part = found[start : start + step]
-        part[:] = rng.multinomial(n, np.full(n, 1 / n), size=len(part)) @ values / n
-    return found
+    return bootstrap_means(values[:, None], n_resamples=n_resamples, random_state=rng)[:, 0]
 
 
 def _numbers(one: Array, other: Array) -> dict[str, float | int]:
@@ -203,22 +210,23 @@ def _numbers(one: Array, other: Array) -> dict[str, float | int]:
 
 
 def _with_interval(table: pd.DataFrame, resamples: Array, confidence: float) -> pd.DataFrame:
-    tail = (1 - confidence) / 2
-    with np.errstate(invalid="ignore"):
-        low, high = np.quantile(resamples, [tail, 1 - tail], axis=1)
+    low, high = percentiles(resamples.T, confidence)
     return table.assign(low=low, high=high)
 
 
 def _overall(per_class: pd.DataFrame, resamples: Array, before: Audit, confidence: float) -> pd.DataFrame:
-    """Means over the classes of a role, and over all, that both models have values for."""
+    """Means over the classes of a role, and over all, of which both models have values for two or more."""
     role = per_class["class"].map(dict(zip(before.class_names, before.per_class["role"], strict=True)))
-    known = per_class["difference"].notna()
+    known = per_class["low"].notna()
     rows, draws = [], []
-    for measure in (RECALL, *MEASURES):
+    for measure in (*OF_ALL, *MEASURES):
         for name in ("all", "majority", "minority"):
             chosen = (per_class["measure"] == measure) & known & ((role == name) | (name == "all"))
             if chosen.any():
                 means = per_class.loc[chosen, ["before", "after", "difference"]].mean()
                 rows.append({"measure": measure, "role": name, **means, "n_classes": int(chosen.sum())})
                 draws.append(resamples[chosen.to_numpy()].mean(axis=0))
+    if not rows:
+        columns = ["measure", "role", "before", "after", "difference", "n_classes", "low", "high"]
+        return pd.DataFrame(columns=columns)
     return _with_interval(pd.DataFrame(rows), np.array(draws), confidence)

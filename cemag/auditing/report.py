@@ -37,11 +37,16 @@ CLASS_COLUMNS = {
     "size": ("size", "whole"),
     "n": ("instances", "whole"),
     "recall": ("recall", "number"),
+    "by_bias": ("% by the bias", "number"),
+    "lost_without_bias": ("% lost without it", "number"),
+    "n_counted": ("counted", "whole"),
     "required": ("CEs required", "number"),
     "required_share": ("% of all CEs", "number"),
     "by_one_or_two": ("% by one or two", "number"),
+    "union": ("union of 20", "number"),
     "top_share": ("share of top 10 %", "number"),
     "participation_ratio": ("effective CEs", "number"),
+    "n_active": ("CEs not zero", "number"),
     "features_for_half": ("CEs for half", "whole"),
     "top_feature": ("top feature", "text"),
     "top_feature_share": ("% in top feature", "number"),
@@ -50,7 +55,8 @@ CLASS_COLUMNS = {
 INSTANCE_COLUMNS = {
     "row": ("row", "whole"),
     "label": ("class", "text"),
-    "required": ("CEs required", "whole"),
+    "required_without_bias": ("CEs required", "whole"),
+    "required": ("with the bias", "whole"),
     "top_feature": ("first feature", "text"),
     "largest_share": ("largest share", "number"),
     "top_share": ("share of top 10 %", "number"),
@@ -150,10 +156,11 @@ def _specification(chart: Any) -> str:
 
 def _tables(audit: Audit) -> list[dict[str, Any]]:
     instances = audit.per_instance.rename_axis("row").reset_index()
-    instances = instances[instances["correct"]].nsmallest(INSTANCES, ["required", "margin"])
+    instances = instances[instances["correct"]].nsmallest(INSTANCES, ["required_without_bias", "margin"])
     classes = audit.per_class.sort_values("required", na_position="last")
+    columns = {name: column for name, column in CLASS_COLUMNS.items() if name in classes}
     return [
-        _table("classes", "Classes, fewest CEs first", classes, CLASS_COLUMNS, "required"),
+        _table("classes", "Classes, fewest CEs first", classes, columns, "required"),
         _table(
             "features",
             "Features that most classes share",
@@ -167,9 +174,15 @@ def _tables(audit: Audit) -> list[dict[str, Any]]:
             f"Correct predictions that rest on the fewest CEs (at most {INSTANCES})",
             instances,
             INSTANCE_COLUMNS,
-            "required",
+            "required_without_bias",
         ),
     ]
+
+
+def _interval(row: dict[Any, Any], column: str) -> str:
+    """The interval of a figure, where it has one."""
+    ends = [row.get(f"{column}_{end}") for end in ("low", "high")]
+    return "" if any(pd.isna(end) for end in ends) else f" ({ends[0]:.3g} to {ends[1]:.3g})"
 
 
 def _table(
@@ -187,10 +200,10 @@ def _table(
     kinds = [kind for _, kind in columns.values()]
     rows = [
         [
-            {"text": _text(value, kind), "key": _key(value, kind)}
-            for value, kind in zip(row, kinds, strict=True)
+            {"text": _text(row[column], kind) + _interval(row, column), "key": _key(row[column], kind)}
+            for column, kind in zip(columns, kinds, strict=True)
         ]
-        for row in data[list(columns)].itertuples(index=False)
+        for row in (dict(zip(data, values, strict=True)) for values in data.itertuples(index=False))
     ]
     return {"name": name, "title": title, "heads": heads, "rows": rows}
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cemag.auditing.findings import Finding, findings
+from cemag.auditing.findings import Statement, findings
 from cemag.auditing.tables import feature_table, shared_features
 from cemag.errors import CemagError, StoreError
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Audit", "read_audit"]
 
-FORMAT = 1
-TABLES = ("per_class", "per_feature", "per_instance", "null")
+FORMAT = 2
+TABLES = ("per_class", "per_feature", "per_instance", "null", "forms")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,15 +44,29 @@ class Audit:
     class_names, feature_names : tuple of str
         C and d names.
     per_class : DataFrame
-        A row a class: ``role``, ``size``, ``recall``; over its correctly predicted instances the means
-        ``required`` (CEs needed), ``required_share`` (% of d), ``top_share``, ``largest_share``,
-        ``participation_ratio``, ``margin`` and ``by_one_or_two`` (%); ``features_for_half`` (features
-        that carry half of the mean magnitude); ``top_feature``, its share of the magnitude (%) and the
-        recall that is left without it.
+        One row per class: ``role``, ``size``, ``n``, ``recall``. Over its ``n_correct`` correct predictions:
+        ``by_bias``, the share (%) that the bias alone gives or that is lost without it, and
+        ``lost_without_bias``, of the latter; the means ``top_share``, ``largest_share``,
+        ``participation_ratio``, ``n_active`` (CEs other than zero) and ``margin``. Over the ``n_counted`` of
+        them that the CEs give without the bias (and were counted): ``required``, the mean number of CEs
+        needed (at least 1), ``required_share`` (% of d) and ``by_one_or_two`` (%). ``union``: CEs that 20
+        instances need between them. ``features_for_half``: features that carry half of the mean magnitude.
+        ``top_feature``, which speaks most for the class measured from its mean, its share of the
+        magnitude (%) and the recall that is left without it. ``*_low`` and ``*_high`` are the ends of 95 %
+        intervals: Wilson's for shares, the bootstrap over instances for means, draws of 20 instances
+        without replacement for unions.
+    per_feature : DataFrame
+        One row per class and feature.
     per_instance : DataFrame
-        A row an instance: ``label``, ``predicted``, ``correct`` and its CEs towards the prediction.
+        One row per instance: ``label``, ``predicted``, ``correct`` and its CEs towards the prediction, as
+        `cemag.metrics.per_instance` has them. ``required`` counts with the bias, as the model decides,
+        and is 0 where the bias alone gives the prediction; ``required_without_bias`` is what ``required`` of
+        a class is the mean of.
     null : DataFrame
-        ``source`` x ``quantity``: what permuted weights and half-normal noise give.
+        ``source`` x ``quantity``: what permuted weights (several times, ``sd`` between them), half-normal
+        noise, and the number of CEs other than zero alone give.
+    forms : DataFrame
+        What the paper's CEs, the same with features centred, and margin CEs give on one sample.
     notes : tuple of str
         What a reader should know of how the CEs were obtained.
 
@@ -68,6 +82,7 @@ class Audit:
     per_class: pd.DataFrame
     per_instance: pd.DataFrame
     null: pd.DataFrame
+    forms: pd.DataFrame
     features: Mapping[str, NDArray[np.float32]] = field(repr=False)
     notes: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -86,7 +101,7 @@ class Audit:
 
     @cached_property
     def per_feature(self) -> pd.DataFrame:
-        """A row a class and feature: mean CE, mean magnitude, how often in the top 10 %, how often active."""
+        """One row per class and feature: mean CE and magnitude, how often in the top 10 % and active."""
         return feature_table(self.features, self.class_names, self.feature_names)
 
     @cached_property
@@ -95,7 +110,7 @@ class Audit:
         return shared_features(self.features, self.feature_names, self.class_names)
 
     @cached_property
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[Statement]:
         """Everything that the audit says, with its numbers."""
         return findings(self)
 
@@ -104,9 +119,7 @@ class Audit:
     def summary(self) -> str:
         """All findings in plain words."""
         lines = [self.headline, ""]
-        lines += [
-            f"- {finding.title[0].upper()}{finding.title[1:]}. {finding.text}" for finding in self.findings
-        ]
+        lines += [f"- {said.title[0].upper()}{said.title[1:]}. {said.text}" for said in self.findings]
         return "\n".join([*lines, *(f"- Note: {note}" for note in self.notes)])
 
     @property
@@ -118,11 +131,18 @@ class Audit:
         )
 
     def __repr__(self) -> str:
-        columns = ["class", "role", "n", "recall", "required", "top_share", "recall_lost"]
-        shown = self.per_class.dropna(subset=["required"]).nsmallest(8, "required")[columns]
+        shown = self._shown(8)
         titles = "\n".join(f"- {finding.title}" for finding in self.findings)
         table = shown.to_string(index=False, na_rep="–", float_format=lambda value: f"{value:.3g}")
-        return f"Audit of {self.headline}\n{titles}\nclasses that require the fewest CEs:\n{table}"
+        return f"Audit of {self.headline}\n{titles}\n{table}"
+
+    def _shown(self, n: int) -> pd.DataFrame:
+        """The first of the classes, by what they need, in the columns that fit a line."""
+        table = self.per_class[self.per_class["n_correct"] > 0].nsmallest(n, "required", keep="first")
+        columns = ["class", "role", "n", "recall", "by_bias", "required", "top_share", "recall_lost"]
+        if "required_low" in table:
+            columns[6:6] = ["required_low", "required_high"]
+        return table[columns]
 
     def _repr_html_(self) -> str:
         in_book = os.environ.get("CEMAG_BOOK") == "1"  # there, chapters are the pages beside this one
@@ -132,9 +152,7 @@ class Audit:
             f"{more.format(f.chapter)}</li>"
             for f in self.findings
         )
-        columns = ["class", "role", "n", "recall", "required", "required_share", "top_share", "recall_lost"]
-        shown = self.per_class.dropna(subset=["required"]).nsmallest(12, "required")[columns]
-        table = shown.to_html(
+        table = self._shown(12).to_html(
             index=False, na_rep="–", float_format=lambda value: f"{value:.3g}", classes="cemag-table"
         )
         return f"<div class='cemag-audit'><p>{escape(self.headline)}</p><ul>{items}</ul>{table}</div>"

@@ -12,7 +12,7 @@ from cemag.auditing.report import render
 from cemag.auditing.result import TABLES
 from cemag.auditing.tables import roles
 from cemag.errors import CemagError, DataError, StoreError
-from cemag.metrics import ces_required, concentration
+from cemag.metrics import BY_CES, WITH_BIAS, ces_required, concentration, permuted_null
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,11 @@ def test_instances_are_those_of_the_metrics(found, example):
     table = found.per_instance
     assert len(table) == ce.n_instances
     assert table["predicted"].cat.codes.tolist() == ce.predictions.tolist()
-    assert table["required"].tolist() == ces_required(ce).tolist()
+    assert table["required"].tolist() == ces_required(ce, WITH_BIAS).tolist()
+    by_ces = ce.without_bias().predictions == ce.predictions
+    assert table["by_bias"].tolist() == ((table["required"] == 0) | ~by_ces).tolist()
+    assert table["required_without_bias"][by_ces].tolist() == ces_required(ce, BY_CES)[by_ces].tolist()
+    assert table["required_without_bias"][~by_ces].isna().all()
     expected = concentration(ce)
     np.testing.assert_allclose(table["top_share"], expected.top_share)
     np.testing.assert_allclose(table["participation_ratio"], expected.participation_ratio)
@@ -51,9 +55,14 @@ def test_a_class_is_the_mean_of_its_correct_predictions(found, example):
         mine = np.flatnonzero((y == label) & (ce.predictions == label))
         assert (row.n, row.n_correct) == ((y == label).sum(), len(mine))
         assert row.recall == pytest.approx(len(mine) / (y == label).sum())
-        assert row.required == pytest.approx(ces_required(ce)[mine].mean())
+        counted = mine[ce.without_bias().predictions[mine] == label]
+        k = ces_required(ce, BY_CES)[counted]
+        assert row.n_counted == len(counted)
+        assert row.required == pytest.approx(k.mean())
+        assert row.required >= 1
         assert row.required_share == pytest.approx(100 * row.required / 64)
-        assert row.by_one_or_two == pytest.approx(100 * (ces_required(ce)[mine] <= 2).mean())
+        assert row.by_one_or_two == pytest.approx(100 * (k <= 2).mean())
+        assert row.by_bias == pytest.approx(100 * found.per_instance["by_bias"][mine].mean())
         sizes = -np.sort(-np.abs(ce.weights[label] * ce.features[mine]).mean(axis=0))
         assert sizes[: int(row.features_for_half)].sum() >= sizes.sum() / 2 * (1 - 1e-5)
         assert sizes[: int(row.features_for_half) - 1].sum() < sizes.sum() / 2
@@ -63,7 +72,8 @@ def test_taking_the_top_feature_away_is_measured(found, example):
     ce, y = example.factors.ce, example.factors.y
     for label, row in enumerate(found.per_class.itertuples()):
         mine = np.flatnonzero((y == label) & (ce.predictions == label))
-        top = (ce.weights[label] * ce.features[mine]).mean(axis=0).argmax()
+        centre = np.mean([ce.features[y == c].mean(axis=0) for c in range(10)], axis=0)
+        top = (ce.weights[label] * (ce.features[mine] - centre)).mean(axis=0).argmax()
         assert row.top_feature == example.factors.feature_names[top]
         changed = np.array(ce.features[y == label])
         changed[:, top] = ce.features[:, top].mean()
@@ -90,34 +100,69 @@ def test_roles_are_by_the_counts_that_are_given(found, example):
     assert (
         cemag.audit(example.factors, class_counts=by_name).per_class["size"].tolist() == example.class_counts
     )
-    assert roles(np.array([3, 9, 5])).tolist() == ["minority", "majority", ""]
+    assert roles(np.array([3, 9, 5])).tolist() == ["minority", "majority", "between"]
 
 
-def test_the_null_is_of_the_same_size(found):
+def test_the_null_is_the_mean_of_permutations_and_has_their_spread(found, example):
     null = found.null.set_index(["source", "quantity"])
-    assert null.loc[("permuted_weights", "required"), "n"] == len(found.per_instance)
-    assert 0 < null.loc[("permuted_weights", "top_share"), "mean"] < 1
+    drawn = permuted_null(example.factors.ce, example.factors.ce.label_indices(example.factors.y),
+                          max_instances=719)  # fmt: skip
+    row = null.loc[("permuted_weights", "required")]
+    assert row["mean"] == pytest.approx(drawn["required"].mean())
+    assert row["sd"] == pytest.approx(drawn["required"].std(ddof=1))
+    assert row["n_permutations"] == 10
     assert null.loc[("half_normal", "top_share"), "mean"] == pytest.approx(0.27, abs=0.03)
+    active = found.per_instance["n_active"]
+    assert null.loc[("non_zero", "top_share"), "mean"] == pytest.approx(np.minimum(1, 7 / active).mean())
+
+
+def test_every_figure_lies_in_its_interval_and_they_can_be_left_out(found, example):
+    table = found.per_class
+    bounded = [name.removesuffix("_low") for name in table if name.endswith("_low")]
+    assert {"recall", "by_bias", "required", "top_share", "recall_lost", "union"} <= set(bounded)
+    for name in bounded:
+        known = table.dropna(subset=[name, f"{name}_low"])
+        assert (known[f"{name}_low"] <= known[name] + 1e-9).all(), name
+        assert (known[name] <= known[f"{name}_high"] + 1e-9).all(), name
+    without = cemag.audit(example.factors, class_counts=example.class_counts, intervals=False)
+    assert not [name for name in without.per_class if name.endswith(("_low", "_high"))]
+    pd.testing.assert_frame_equal(without.per_class, table[list(without.per_class)])
+
+
+def test_margin_ces_have_an_audit_of_their_own(found, example):
+    other = cemag.audit(example.factors, class_counts=example.class_counts, ces="margin")
+    assert other.per_class["recall"].equals(found.per_class["recall"])
+    np.testing.assert_allclose(other.per_instance["margin"], found.per_instance["margin"])
+    told = {f.name: f for f in found.findings}["forms"]
+    rows = found.forms.set_index(["ces", "quantity"])
+    assert told.numbers["required_other_form"] == rows.loc[("margin", "required"), "mean"]
+    known = other.per_instance["required_without_bias"].dropna()
+    assert rows.loc[("margin", "required"), "mean"] == pytest.approx(known.mean())
+    with pytest.raises(CemagError, match="margin"):
+        cemag.compare(found, other)
 
 
 # ---------------------------------------------------------------------- words
 
 
-def test_every_finding_has_its_numbers_in_its_words(found):
-    names = [finding.name for finding in found.findings]
-    assert names == ["fewest", "ablation", "one_or_two", "shared", "recall", "next"]
-    fewest = found.findings[0]
-    lowest = found.per_class.nsmallest(3, "required")
-    assert all(name in fewest.text for name in lowest["class"])
-    assert f"{found.per_class['required'].mean():.3g} of 64 CEs" in fewest.text
-    minority = found.per_class[found.per_class["role"] == "minority"]["required"].mean()
-    assert f"Minority classes need {minority:.3g}" in fewest.text
+def test_every_statement_has_its_numbers_in_its_words(found):
+    said = {statement.name: statement for statement in found.findings}
+    assert next(iter(said)) == "bias"
+    assert list(said)[-2:] == ["forms", "next"]
+    correct = found.per_instance[found.per_instance["correct"]]
+    assert f"Of {len(correct):,} correct predictions {correct['by_bias'].sum():,} are" in said["bias"].text
+    told = said["bias"].title + said["bias"].text
+    assert all(f"{end:.3g}" in told for end in said["bias"].numbers.values())
+    means = found.per_class["required"].mean()
+    text = " ".join(statement.text for statement in found.findings)
+    assert f"{means:.3g} (" in text
+    roles = found.per_class.groupby("role")["required"].mean()
+    assert f"Minority classes need {roles['minority']:.3g} (" in text
     worst = found.per_class.nlargest(1, "recall_lost").iloc[0]
-    assert f"{worst['class']} without {worst['top_feature']}" in found.findings[1].text
-    assert "Spearman" in found.findings[4].text
+    assert f"{worst['class']} without {worst['top_feature']}" in said["ablation"].text
     for text in (repr(found), found.summary(), found._repr_html_()):
         assert f"{found.accuracy:.3f}" in text
-        assert fewest.title[1:] in text
+        assert said["bias"].title[1:] in text
 
 
 def test_classes_that_cannot_be_judged_are_said_to_be_so():
@@ -134,7 +179,7 @@ def test_classes_that_cannot_be_judged_are_said_to_be_so():
     table = audit.per_class.set_index("class")
     assert table.loc[empty, "required"].isna().all()
     assert table.loc[empty, "top_feature"].eq("").all()
-    assert "too few classes" in " ".join(finding.title for finding in audit.findings)
+    assert "recall" not in {statement.name for statement in audit.findings}  # too few classes
     assert audit.report is not None
     assert "nan" not in audit.summary().lower()
 
@@ -209,7 +254,7 @@ def test_an_audit_that_cannot_be_read_is_named(found, tmp_path):
         read_audit(tmp_path / "nowhere")
     about = json.loads((folder / "audit.json").read_text())
     (folder / "audit.json").write_text(json.dumps(about | {"format": 9}))
-    with pytest.raises(StoreError, match="format 9: 1 is supported"):
+    with pytest.raises(StoreError, match="format 9: 2 is supported"):
         read_audit(folder)
     (folder / "audit.json").write_text(json.dumps(about))
     (folder / "per_class.parquet").write_bytes(b"not Parquet")
@@ -265,7 +310,7 @@ def test_counts_go_to_the_classes_that_they_name():
     ):
         table = cemag.audit(made, class_counts=given).per_class.set_index("class")
         assert table["size"].to_dict() == {"a": 1, "b": 8, "c": 5}
-        assert table["role"].to_dict() == {"a": "minority", "b": "majority", "c": ""}
+        assert table["role"].to_dict() == {"a": "minority", "b": "majority", "c": "between"}
     with pytest.raises(DataError, match="class_counts has no entry for c"):
         cemag.audit(made, class_counts={"a": 1, "b": 2})
 
@@ -278,7 +323,9 @@ def test_why_roles_are_not_compared_is_said():
         "All classes are equally large": cemag.audit(
             factors(right, np.eye(2), labels=labels), class_counts=[5, 5]
         ),
-        "of one of them none": cemag.audit(factors(wrong, np.eye(2), labels=labels), class_counts=[9, 5]),
+        "of one of them no class has 10": cemag.audit(
+            factors(wrong, np.eye(2), labels=labels), class_counts=[9, 5]
+        ),
     }
     for words, found in said.items():
         assert words in found.summary()

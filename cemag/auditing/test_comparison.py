@@ -27,7 +27,8 @@ def test_differences_are_second_minus_first_over_what_both_predict_correctly(pai
     one, other = (audit.per_instance for audit in pair)
     both = one["correct"] & other["correct"] & (one["label"] == "9")
     rows = found.per_class.set_index(["class", "measure"])
-    expected = 100 / 64 * (other["required"][both].mean() - one["required"][both].mean())
+    both &= one["required_without_bias"].notna() & other["required_without_bias"].notna()
+    expected = 100 / 64 * (other["required_without_bias"][both] - one["required_without_bias"][both]).mean()
     assert rows.loc[("9", "required_share"), "difference"] == pytest.approx(expected)
     assert rows.loc[("9", "required_share"), "n"] == both.sum()
     recall = [audit.per_class.set_index("class").loc["9", "recall"] for audit in pair]
@@ -88,6 +89,22 @@ def test_what_cannot_be_compared_is_refused(pair):
         cemag.compare(*pair, confidence=95)
     with pytest.raises(DataError, match="n_resamples is 5"):
         cemag.compare(*pair, n_resamples=5)
+
+
+def test_a_moved_bias_is_no_change_of_ces():
+    """What class weights do to a model of common covariance: only the intercept moves."""
+    from dataclasses import replace
+
+    example = digits_example()
+    ce = example.factors.ce
+    prior = np.log(np.array(example.class_counts) / sum(example.class_counts))
+    moved = replace(example.factors, ce=replace(ce, bias=ce.bias - prior))
+    before, after = (cemag.audit(f, class_counts=example.class_counts) for f in (example.factors, moved))
+    found = cemag.compare(before, after)
+    rows = found.overall.set_index(["measure", "role"])
+    assert rows.loc[("recall", "minority"), "low"] > 0.03
+    for measure in ("required_share", "top_share", "largest_share"):
+        assert rows.loc[measure, ["difference", "low", "high"]].eq(0).all(axis=None)
 
 
 def test_the_same_seed_gives_the_same_intervals(pair):

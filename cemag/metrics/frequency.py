@@ -11,9 +11,10 @@ from cemag.embeddings import ClassificationEmbeddings
 from cemag.errors import DataError
 from cemag.metrics.concentration import TOP_SHARE, n_top
 
-__all__ = ["Frequency", "frequency"]
+__all__ = ["WITHIN_ONE_LENGTH", "Frequency", "frequency"]
 
 Array = NDArray[np.float64]
+WITHIN_ONE_LENGTH = float(np.exp(-1))  # an RBF kernel above this is active: closer than one length scale
 
 
 @dataclass(frozen=True)

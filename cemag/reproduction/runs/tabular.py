@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cemag import __version__
 from cemag.errors import CemagError
-from cemag.metrics import TrainingView, cutoffs, measure, sample_per_class
+from cemag.metrics import WITHIN_ONE_LENGTH, TrainingView, cutoffs, measure, sample_per_class
 from cemag.models import embed, fit_model, n_distinct
 from cemag.reproduction.datasets import Split, load_tabular, make_imbalanced, stratified_split
 from cemag.reproduction.runs.nulls import Judged, null_tables, shuffled
@@ -27,7 +27,6 @@ __all__ = ["run_tabular"]
 INSTANCES_PER_CLASS = (
     500  # by which CEs are judged; with thousands of support vectors, all would outlast the fit
 )
-WITHIN_ONE_LENGTH = float(np.exp(-1))  # an RBF kernel above this: closer than one length scale
 
 
 def run_tabular(spec: RunSpec) -> RunRecord:
