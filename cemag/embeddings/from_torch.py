@@ -1,6 +1,6 @@
-"""From a network to its factors: what goes into its last linear step, checked against the logits that come out.
+"""From a network to its factors: what goes into its last linear step, checked against its own logits.
 
-Runs the network and takes its hooks away again; weights, modes and statistics stay as they are. Imports torch.
+Runs the network and takes its hooks away again; weights, modes and statistics stay. Imports torch.
 """
 
 from __future__ import annotations

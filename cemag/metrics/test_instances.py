@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.svm import SVC
 
-from cemag.embeddings import ClassificationEmbeddings, sklearn_steps
+from cemag.embeddings import ClassificationEmbeddings, classification, sklearn_steps
 from cemag.embeddings.from_sklearn import embed_model
 from cemag.metrics import (
     BY_CES,

@@ -270,7 +270,8 @@ def test_read_takes_a_file_of_images_and_changes(tmp_path):
 
 def test_tables_are_run_and_specifications_of_images_validated_without_torch():
     code = (
-        "import sys; from cemag.reproduction.runs import ImageRunSpec, RunSpec, image_specs, parse_spec, run\n"
+        "import sys\n"
+        "from cemag.reproduction.runs import ImageRunSpec, RunSpec, image_specs, parse_spec, run\n"
         f"spec = parse_spec({BASE!r})\n"
         "assert isinstance(spec, ImageRunSpec) and spec.key and spec.training_key\n"
         "assert image_specs('paper') and ImageRunSpec.model_validate_json(spec.model_dump_json()) == spec\n"

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from cemag.errors import DataError
 from cemag.embeddings.from_torch import evaluating
+from cemag.errors import DataError
 from cemag.models.images import Normalisation, image_tensor
 
 __all__ = ["class_accuracy", "predict_logits"]

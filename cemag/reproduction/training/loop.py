@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cemag.errors import CemagError, DataError
 from cemag.embeddings.from_torch import evaluating
+from cemag.errors import CemagError, DataError
 from cemag.models.images import Normalisation, image_tensor
 from cemag.reproduction.training.augment import BatchAugment
 from cemag.reproduction.training.batches import Draws, EpochPlan, Mixing, Sampling, sampling_of
