@@ -37,7 +37,9 @@ def test_models_of_scikit_learn(name):
     assert (predicted == model.predict(IRIS.data).astype(str)).mean() >= 0.99  # but for near-ties
     assert found.per_class["n"].tolist() == [50, 50, 50]
     counted, required = found.per_class["n_counted"], found.per_class["required"]
-    assert (required.notna() == (counted > 0)).all()  # of flowers that are never centred, the bias decides most
+    assert (
+        required.notna() == (counted > 0)
+    ).all()  # of flowers that are never centred, the bias decides most
     assert required.min() >= 1
     if hasattr(model, "coef_"):
         by_ces = model.classes_[(IRIS.data.to_numpy() @ model.coef_.T).argmax(1)] == model.predict(IRIS.data)
