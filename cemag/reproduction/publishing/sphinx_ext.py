@@ -1,8 +1,8 @@
 """Sphinx extension of the book: charts and mathematics that need no network, numbers that stay put.
 
-Listed in ``_config.yml``. It writes the one script that draws all charts, has notebooks that Sphinx itself
-executes (plain ``jupyter-book build .``) use the book's renderer, and renders mathematics as MathML, which
-browsers draw without a script.
+Listed in ``_config.yml``. It writes the one script that draws all charts, draws each in the page, has notebooks
+that Sphinx itself executes (plain ``jupyter-book build .``) use the book's renderer, renders mathematics as
+MathML, which browsers draw without a script, and takes from the finished pages what none of them needs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 from cemag.charts.renderer import BOOK_VARIABLE, vega_bundle
+from cemag.reproduction.publishing.chart_pages import finish_page
+from cemag.reproduction.publishing.light_pages import lighten
 from cemag.reproduction.publishing.mathml import MathError, to_mathml
 
 __all__ = ["setup"]
@@ -29,8 +31,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension."""
     os.environ[BOOK_VARIABLE] = "1"
     app.set_html_assets_policy("per_page")
-    app.add_js_file(BUNDLE, priority=100)
     app.connect("builder-inited", _write_bundle)
+    app.connect("html-page-context", _finish_page, priority=900)
+    app.connect("build-finished", _lighten)
     app.connect("config-inited", _load_nothing_from_elsewhere)
     app.add_html_math_renderer("mathml", (_visit_math, None), (_visit_math_block, None))
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
@@ -44,6 +47,18 @@ def _write_bundle(app: Sphinx) -> None:
     if not target.is_file() or target.read_text(encoding="utf-8") != bundle:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(bundle, encoding="utf-8")
+
+
+def _finish_page(app: Sphinx, pagename: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
+    context["default_mode"] = "auto"  # the theme says that no mode is an invalid one
+    if context.get("body"):
+        to_static = context["pathto"]("_static/", 1)
+        context["body"] = finish_page(context["body"], Path(app.outdir) / "_static", to_static)
+
+
+def _lighten(app: Sphinx, exception: Exception | None) -> None:
+    if exception is None and app.builder.format == "html":
+        lighten(Path(app.outdir))
 
 
 def _load_nothing_from_elsewhere(app: Sphinx, config: Any) -> None:

@@ -1,0 +1,136 @@
+"""Charts and files of a page: each chart drawn without a script, what weighs much in files of its own.
+
+A chart stands in the page as an SVG drawn when the book is built, with a description for those who hear it.
+Its specification goes to a script, loaded when the chart comes into view, for ``fetch`` is blocked in pages
+that are opened from a file; rows are stored by column, which makes them several times smaller.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from html import escape, unescape
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+
+from cemag.charts.description import chosen, describe
+
+__all__ = ["by_column", "draw", "finish_page"]
+
+CHART = re.compile(
+    r'<div id="(?P<name>[\w-]+)" class="cemag-chart">.*?</div>\s*'
+    r'<script type="application/json" class="cemag-spec">(?P<spec>.*?)</script>',
+    re.S,
+)
+CAPTION = re.compile(r'<span class="caption-text">(.*?)</span>\s*<a class="headerlink', re.S)
+CODED = re.compile(r'download="(?P<name>[^"]+)" href="data:[\w/-]+;base64,(?P<coded>[^"]*)"')
+REPORT = re.compile(
+    r'(?P<link><a download="[^"]+" href="(?P<file>[^"]+)" id="(?P<frame>[\w-]+)-link">.*?)'
+    r'<iframe id="(?P=frame)"(?P<rest>[^>]*)></iframe>\s*<script>.*?</script>',
+    re.S,
+)
+SENTENCE = re.compile(r"^.*?[.?!](?=\s+[A-Z]|$)", re.S)
+LONG_NUMBER = re.compile(r"(?<=[\s,(\"MLHVAQCSZ-])(\d*\.\d{2,})")
+
+
+def finish_page(body: str, static: Path, to_static: str) -> str:
+    """Return a page's body with its charts drawn and its files beside it.
+
+    Parameters
+    ----------
+    body : str
+        HTML.
+    static : Path
+        The folder ``_static`` of the book.
+    to_static : str
+        How a page refers to it, with a slash at its end.
+    """
+
+    def chart(found: re.Match[str]) -> str:
+        rest = body[found.end() :]
+        end = rest.find("</figure>")
+        caption = CAPTION.search(rest[: end if end >= 0 else 0])
+        return _place(found, caption[1] if caption else "", static, to_static)
+
+    def file(found: re.Match[str]) -> str:
+        content = base64.b64decode(found["coded"])
+        inside = f"files/{hashlib.sha256(content).hexdigest()[:10]}/{found['name']}"
+        _write(static / inside, content)
+        return f'download="{found["name"]}" href="{to_static}{inside}"'
+
+    finished = CODED.sub(file, CHART.sub(chart, body))
+    report = r'\g<link><iframe id="\g<frame>" src="\g<file>"\g<rest>></iframe>'
+    return REPORT.sub(report, finished)
+
+
+def draw(spec: Mapping[str, Any]) -> str:
+    """Return a chart as SVG in the colour of the page's text, without what only a screen reader sees."""
+    import vl_convert
+
+    version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+    quiet = {**spec, "config": {**spec.get("config", {}), "aria": False}}
+    drawn = vl_convert.vegalite_to_svg(quiet, vl_version=version)
+    return LONG_NUMBER.sub(lambda found: f"{float(found[1]):.1f}".removesuffix(".0"), drawn)
+
+
+def by_column(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return rows by column; one that repeats few values as those values and the place of each.
+
+    Examples
+    --------
+    >>> by_column([{"set": "digits", "x": 1.5}, {"set": "digits", "x": None}])
+    {'n': 2, 'columns': {'set': {'of': ['digits'], 'at': [0, 0]}, 'x': [1.5, None]}}
+    """
+    columns: dict[str, Any] = {}
+    for name in dict.fromkeys(key for row in rows for key in row):
+        values = [row.get(name) for row in rows]
+        marked = [json.dumps(value) for value in values]
+        few = list(dict.fromkeys(marked))
+        if len(few) * 3 <= len(values) or (len(few) < len(values) and isinstance(values[0], str)):
+            places = {value: place for place, value in enumerate(few)}
+            columns[name] = {"of": [json.loads(v) for v in few], "at": [places[v] for v in marked]}
+        else:
+            columns[name] = values
+    return {"n": len(rows), "columns": columns}
+
+
+def _place(found: re.Match[str], caption: str, static: Path, to_static: str) -> str:
+    """The place of a chart: drawn, described, and where to find what it is drawn from."""
+    name, spec = found["name"], json.loads(found["spec"])
+    words = " ".join(unescape(re.sub(r"<[^>]+>", "", caption)).split())
+    finding = SENTENCE.match(words)
+    description = describe(spec, finding[0] if finding else "")
+    spec["description"] = description
+    svg = _own_names(draw(spec), name)
+    _write(static / "charts" / f"{name}.js", _script(name, spec).encode())
+    choices = "; ".join(f"{escape(label)}: {escape(value)}" for label, value in chosen(spec).items())
+    shown = f'<p class="cemag-shown">Shown for {choices}.</p>' if choices else ""
+    return (
+        f'<div id="{name}" class="cemag-chart" data-script="{to_static}charts/{name}.js" '
+        f'data-vega="{to_static}vega-bundle.js">'
+        f'<div class="cemag-drawn" role="img" aria-label="{escape(description)}">{svg}</div>{shown}</div>'
+    )
+
+
+def _own_names(svg: str, name: str) -> str:
+    """An SVG whose names for clips and gradients meet none of another's in the page."""
+    owned = re.sub(r'\bid="', f'id="{name}-', svg)
+    owned = re.sub(r"url\(#", f"url(#{name}-", owned)
+    return re.sub(r"<svg ", '<svg aria-hidden="true" focusable="false" ', owned, count=1)
+
+
+def _script(name: str, spec: dict[str, Any]) -> str:
+    sets = {key: by_column(rows) for key, rows in spec.get("datasets", {}).items()}
+    compact = json.dumps({**spec, "datasets": sets}, separators=(",", ":"), sort_keys=True)
+    return f"window.cemagChart({json.dumps(name)},{compact});\n"
+
+
+def _write(path: Path, content: bytes) -> None:
+    if not path.is_file() or path.read_bytes() != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
