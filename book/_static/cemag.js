@@ -37,6 +37,10 @@
       summary.setAttribute("aria-label", "Save or inspect this chart");
       summary.closest("details").removeAttribute("title");
     });
+    live.querySelectorAll("[role=graphics-symbol]:not([aria-label])").forEach(function (mark) {
+      mark.removeAttribute("role"); // nothing to say of it: the chart as a whole is described
+      mark.removeAttribute("aria-roledescription");
+    });
   }
 
   function draw(place) {

@@ -36,6 +36,12 @@ REPORT = re.compile(
 )
 SENTENCE = re.compile(r"^.*?[.?!](?=\s+[A-Z]|$)", re.S)
 LONG_NUMBER = re.compile(r"(?<=[\s,(\"MLHVAQCSZ-])(\d*\.\d{2,})")
+NOT_DRAWN = re.compile(
+    r'<path class="(?:back|fore)ground"[^>]* d="(?:M0,0h0v0h0Z)?"[^>]*/>'
+    r'| (?:class|role|aria-[a-z]+|pointer-events|font-family)="[^"]*"'
+    r'| (?:opacity|stroke-width)="1"| font-weight="normal"| transform="translate\(0,0\)"'
+)
+FONT = re.compile(r' font-family="([^"]*)"')
 
 
 def finish_page(body: str, static: Path, to_static: str) -> str:
@@ -63,6 +69,8 @@ def finish_page(body: str, static: Path, to_static: str) -> str:
         _write(static / inside, content)
         return f'download="{found["name"]}" href="{to_static}{inside}"'
 
+    body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+    body = body.replace(' role="doc-biblioentry"', "")  # of an obsolete kind, and no item of a list
     finished = CODED.sub(file, CHART.sub(chart, body))
     report = r'\g<link><iframe id="\g<frame>" src="\g<file>"\g<rest>></iframe>'
     return REPORT.sub(report, finished)
@@ -75,6 +83,10 @@ def draw(spec: Mapping[str, Any]) -> str:
     version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
     quiet = {**spec, "config": {**spec.get("config", {}), "aria": False}}
     drawn = vl_convert.vegalite_to_svg(quiet, vl_version=version)
+    font = FONT.search(drawn)
+    drawn = NOT_DRAWN.sub("", drawn)
+    if font:
+        drawn = drawn.replace("<svg", f"<svg{font[0]}", 1)
     return LONG_NUMBER.sub(lambda found: f"{float(found[1]):.1f}".removesuffix(".0"), drawn)
 
 

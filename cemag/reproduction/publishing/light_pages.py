@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 __all__ = ["excerpts", "icon_rules", "lighten", "used_rules"]
 
-THEME_STYLES = "_static/styles/pydata-sphinx-theme.css"
+THEME_STYLES = "pydata-sphinx-theme.css"
+LIGHT = "/* rules that no page needs are left out */\n"
 ICON_LIBRARY = "_static/scripts/fontawesome.js"
 ICON = re.compile(r'"?([\w-]+)"?:\[(\d+),(\d+),\[([^\]]*)\],"([0-9a-f]+)","([^"]+)"\]')
 SHOWN_BY_FONT = re.compile(r'(--pst-icon-[\w-]+|--pst-breadcrumb-divider):"\\([0-9a-f]+)"')
@@ -79,21 +80,29 @@ def _without_unused(page: str, is_search: bool) -> str:
 
 
 def _lighten_styles(folder: Path, texts: Iterable[str]) -> None:
-    styles, library = folder / THEME_STYLES, folder / ICON_LIBRARY
-    if not styles.is_file() or not library.is_file():  # done before, or another theme
-        return
-    whole, words = styles.read_text(encoding="utf-8"), set[str]()
-    for text in texts:
-        words.update(re.findall(r"[\w-]+", text))
-    icons = icon_rules(library.read_text(encoding="utf-8"), words)
-    named = {found[5]: found for found in ICON.finditer(library.read_text(encoding="utf-8"))}
+    words = {word for text in texts for word in re.findall(r"[\w-]+", text)}
+    library = folder / ICON_LIBRARY
+    icons = library.read_text(encoding="utf-8") if library.is_file() else ""
+    coded = {icon[5]: icon for icon in ICON.finditer(icons)}
 
     def drawn(found: re.Match[str]) -> str:
-        icon = named.get(found[2])
-        return f"{found[1]}:{_image(icon, GREY)}" if icon else f'{found[1]}:""'
+        icon = coded.get(found[2])
+        return found[1] + ":" + (_image(icon, GREY) if icon else '""')
 
-    plain = SHOWN_BY_FONT.sub(drawn, "".join(used_rules(whole, words)))
-    styles.write_text(plain + icons, encoding="utf-8")
+    for path in sorted(folder.glob("_static/**/*.css")):
+        styles = _whole(path)
+        light = "".join(used_rules(SHOWN_BY_FONT.sub(drawn, styles), words))
+        is_theme = path.name == THEME_STYLES
+        path.write_text(LIGHT + light + (icon_rules(icons, words) if is_theme else ""), encoding="utf-8")
+
+
+def _whole(path: Path) -> str:
+    """A style sheet as it came, kept beside what was left of it: another page may need another rule."""
+    kept, styles = path.with_suffix(".css.whole"), path.read_text(encoding="utf-8")
+    if styles.startswith(LIGHT):
+        return kept.read_text(encoding="utf-8")
+    kept.write_text(styles, encoding="utf-8")
+    return styles
 
 
 def _image(icon: re.Match[str], colour: str = "black") -> str:
