@@ -90,7 +90,10 @@ def _channels(
     data = view.get("data") or (inherited or {}).get("data")
     filters = [*(inherited or {}).get("filters", ()), *view.get("transform", ())]
     here = {"data": data, "encoding": encoding, "filters": filters}
-    parts = [view.get("spec"), *(p for c in ("layer", "hconcat", "vconcat", "concat") for p in view.get(c, ()))]
+    parts = [
+        view.get("spec"),
+        *(p for c in ("layer", "hconcat", "vconcat", "concat") for p in view.get(c, ())),
+    ]
     parts = [part for part in parts if part]
     for part in parts:
         yield from _channels(part, root, here)

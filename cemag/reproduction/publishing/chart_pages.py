@@ -8,7 +8,9 @@ that are opened from a file; rows are stored by column, which makes them several
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
+import io
 import json
 import re
 from collections.abc import Mapping
@@ -27,7 +29,11 @@ CHART = re.compile(
     r'<script type="application/json" class="cemag-spec">(?P<spec>.*?)</script>',
     re.S,
 )
-CAPTION = re.compile(r'<span class="caption-text">(.*?)</span>\s*<a class="headerlink', re.S)
+FIGURE = re.compile(r'<figure\b[^>]*\bid="(?P<label>[^"]+)"[^>]*>.*?</figure>', re.S)
+CAPTION = re.compile(r'<span class="caption-text">(.*?)</span>\s*(?:<a class="headerlink|</p>)', re.S)
+DETAILS = re.compile(
+    r'(?P<start><details class="cemag-details"><summary>)[^<]*(?P<body></summary>.*?)</details>', re.S
+)
 CODED = re.compile(r'download="(?P<name>[^"]+)" href="data:[\w/-]+;base64,(?P<coded>[^"]*)"')
 REPORT = re.compile(
     r'(?P<link><a download="[^"]+" href="(?P<file>[^"]+)" id="(?P<frame>[\w-]+)-link">.*?)'
@@ -44,24 +50,31 @@ NOT_DRAWN = re.compile(
 FONT = re.compile(r' font-family="([^"]*)"')
 
 
-def finish_page(body: str, static: Path, to_static: str) -> str:
+def finish_page(body: str, page: str, static: Path, to_static: str) -> str:
     """Return a page's body with its charts drawn and its files beside it.
 
     Parameters
     ----------
     body : str
         HTML.
+    page : str
+        Name of the page, such as ``notebooks/svm``.
     static : Path
         The folder ``_static`` of the book.
     to_static : str
         How a page refers to it, with a slash at its end.
     """
 
-    def chart(found: re.Match[str]) -> str:
-        rest = body[found.end() :]
-        end = rest.find("</figure>")
-        caption = CAPTION.search(rest[: end if end >= 0 else 0])
-        return _place(found, caption[1] if caption else "", static, to_static)
+    def figure(found: re.Match[str]) -> str:
+        inside, label = found[0], found["label"]
+        chart = CHART.search(inside)
+        if chart is None:
+            return inside
+        caption = CAPTION.search(inside)
+        words = _words(caption[1]) if caption else ""
+        if not DETAILS.search(inside):
+            inside = inside[: chart.end()] + _data_of(json.loads(chart["spec"])) + inside[chart.end() :]
+        return _origin(CHART.sub(lambda one: _place(one, words, static, to_static), inside), label, page)
 
     def file(found: re.Match[str]) -> str:
         content = base64.b64decode(found["coded"])
@@ -71,9 +84,45 @@ def finish_page(body: str, static: Path, to_static: str) -> str:
 
     body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
     body = body.replace(' role="doc-biblioentry"', "")  # of an obsolete kind, and no item of a list
-    finished = CODED.sub(file, CHART.sub(chart, body))
+    body = FIGURE.sub(figure, body)
+    body = CHART.sub(lambda one: _place(one, "", static, to_static), body)
     report = r'\g<link><iframe id="\g<frame>" src="\g<file>"\g<rest>></iframe>'
-    return REPORT.sub(report, finished)
+    return REPORT.sub(report, CODED.sub(file, body))
+
+
+def _origin(figure: str, label: str, page: str) -> str:
+    """A figure whose folded block also says what it is called, where it comes from and how to make it again."""
+    again = f"cemag run {page}.md" if page.startswith("notebooks/") else "cemag book"
+    lines = (
+        f"<p>Source: <code>{page}.md</code>, figure <code>{label}</code>.</p>"
+        f'<p>Run it again: <code class="cemag-command">{again}</code></p>'
+    )
+
+    def block(found: re.Match[str]) -> str:
+        return (
+            f"{found['start']}Data, runs, source, and how to run this again{found['body']}{lines}</details>"
+        )
+
+    name = label.removeprefix("fig-")
+    return DETAILS.sub(block, figure).replace('download="figure.csv"', f'download="{name}.csv"')
+
+
+def _data_of(spec: Mapping[str, Any]) -> str:
+    """The rows of a chart as a folded block, for one that came without."""
+    sets = spec.get("datasets") or {"": spec.get("data", {}).get("values", [])}
+    rows = max(sets.values(), key=len)
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = csv.DictWriter(text, names, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    coded = base64.b64encode(text.getvalue().encode()).decode()
+    link = f'<a download="figure.csv" href="data:text/csv;base64,{coded}">{len(rows)} rows as CSV</a>'
+    return f'<details class="cemag-details"><summary>data</summary><p>Data: {link}.</p></details>'
+
+
+def _words(html: str) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]+>", "", html)).split())
 
 
 def draw(spec: Mapping[str, Any]) -> str:
@@ -114,8 +163,7 @@ def by_column(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def _place(found: re.Match[str], caption: str, static: Path, to_static: str) -> str:
     """The place of a chart: drawn, described, and where to find what it is drawn from."""
     name, spec = found["name"], json.loads(found["spec"])
-    words = " ".join(unescape(re.sub(r"<[^>]+>", "", caption)).split())
-    finding = SENTENCE.match(words)
+    finding = SENTENCE.match(caption)
     description = describe(spec, finding[0] if finding else "")
     spec["description"] = description
     svg = _own_names(draw(spec), name)

@@ -74,7 +74,9 @@ def _without_unused(page: str, is_search: bool) -> str:
 
     page = SCRIPT.sub(kept, PRELOAD.sub("", page))
     if is_search and "search-pages.js" not in page:
-        loaded = '<script src="_static/search-pages.js"></script>\n<script src="_static/search-files.js"></script>'
+        loaded = (
+            '<script src="_static/search-pages.js"></script>\n<script src="_static/search-files.js"></script>'
+        )
         page = page.replace("</head>", f"{loaded}\n</head>")
     return page
 
@@ -111,7 +113,7 @@ def _image(icon: re.Match[str], colour: str = "black") -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="14" height="14" viewBox="0 0 {width} {height}">'
         f'<path fill="{colour}" d="{icon[6]}"/></svg>'
     )
-    return f'url("data:image/svg+xml,{quote(svg, safe=" =:/")}")'.replace('%22', "'")
+    return f'url("data:image/svg+xml,{quote(svg, safe=" =:/")}")'.replace("%22", "'")
 
 
 def icon_rules(library: str, words: set[str]) -> str:
@@ -220,4 +222,3 @@ def excerpts(pages: Mapping[str, str]) -> dict[str, str]:
     found = {name: MAIN.search(page) for name, page in pages.items()}
     seen = {name: UNSEEN.sub(" ", main[1]) for name, main in found.items() if main}
     return {name: " ".join(SECTION.sub(r"<section \1>", text).split()) for name, text in seen.items()}
-

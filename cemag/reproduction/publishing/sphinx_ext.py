@@ -53,7 +53,7 @@ def _finish_page(app: Sphinx, pagename: str, _template: str, context: dict[str, 
     context["default_mode"] = "auto"  # the theme says that no mode is an invalid one
     if context.get("body"):
         to_static = context["pathto"]("_static/", 1)
-        context["body"] = finish_page(context["body"], Path(app.outdir) / "_static", to_static)
+        context["body"] = finish_page(context["body"], pagename, Path(app.outdir) / "_static", to_static)
 
 
 def _lighten(app: Sphinx, exception: Exception | None) -> None:
