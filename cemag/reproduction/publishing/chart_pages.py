@@ -91,7 +91,7 @@ def finish_page(body: str, page: str, static: Path, to_static: str) -> str:
 
 
 def _origin(figure: str, label: str, page: str) -> str:
-    """A figure whose folded block also says what it is called, where it comes from and how to make it again."""
+    """A figure whose folded block also says its label, its source and how to make it again."""
     again = f"cemag run {page}.md" if page.startswith("notebooks/") else "cemag book"
     lines = (
         f"<p>Source: <code>{page}.md</code>, figure <code>{label}</code>.</p>"

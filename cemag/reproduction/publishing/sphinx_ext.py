@@ -1,8 +1,9 @@
 """Sphinx extension of the book: charts and mathematics that need no network, numbers that stay put.
 
-Listed in ``_config.yml``. It writes the one script that draws all charts, draws each in the page, has notebooks
-that Sphinx itself executes (plain ``jupyter-book build .``) use the book's renderer, renders mathematics as
-MathML, which browsers draw without a script, and takes from the finished pages what none of them needs.
+Listed in ``_config.yml``. It writes the one script that draws all charts, draws each in the page, has
+notebooks that Sphinx itself executes (plain ``jupyter-book build .``) use the book's renderer, renders
+mathematics as MathML, which browsers draw without a script, and takes from the finished pages what none of
+them needs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The whole book as one page, for print, and as a PDF; from its finished pages, in the order of its contents."""
+"""The whole book as one page and as a PDF, from its finished pages, in the order of its contents."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ figcaption { font-size: 9pt; }
 tr, .cemag-drawn, img { break-inside: avoid; }
 img { max-width: 100%; }
 .cemag-drawn svg { max-width: 100%; max-height: 235mm; height: auto; }
-.headerlink, .cemag-copy, .cemag-hint, .toctree-wrapper.compound, details:not([open]) > :not(summary),
+.headerlink, details.hide > summary, .cemag-copy, .cemag-hint, .toctree-wrapper.compound, details:not([open]) > :not(summary),
 .cemag-details { display: none; }
 .verdict { font-weight: 600; }
 table.cemag-gallery img { width: 22px; height: 22px; }
 .math { text-align: center; }
-@page { size: A4; margin: 18mm 16mm; @bottom-center { content: counter(page); font: 9pt system-ui, sans-serif; } }
+@page { size: A4; margin: 18mm 16mm; @bottom-center { content: counter(page); font: 9pt sans-serif; } }
 """
 
 
@@ -62,10 +62,8 @@ def one_page(folder: Path) -> str:
     names = list(dict.fromkeys([first, *(name for name in listed if (folder / name).is_file())]))
     parts = [_part(name, (folder / name).read_text(encoding="utf-8"), names) for name in names]
     title = re.search(r"<title>(.*?)</title>", contents, re.S)
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title[1] if title else ""}</title>'
-        f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>"
-    )
+    head = f'<meta charset="utf-8"><title>{title[1] if title else ""}</title><style>{STYLE}</style>'
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>'
 
 
 def _part(name: str, page: str, names: Sequence[str]) -> str:
