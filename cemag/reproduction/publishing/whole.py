@@ -38,7 +38,8 @@ figcaption { font-size: 9pt; }
 tr, .cemag-drawn, img { break-inside: avoid; }
 img { max-width: 100%; }
 .cemag-drawn svg { max-width: 100%; max-height: 235mm; height: auto; }
-.headerlink, details.hide > summary, .cemag-copy, .cemag-hint, .toctree-wrapper.compound, details:not([open]) > :not(summary),
+.headerlink, details.hide > summary, .cemag-copy, .cemag-hint, .toctree-wrapper.compound,
+details:not([open]) > :not(summary),
 .cemag-details { display: none; }
 .verdict { font-weight: 600; }
 table.cemag-gallery img { width: 22px; height: 22px; }
