@@ -11,7 +11,20 @@ __all__ = ["mark_terms"]
 PARTS = re.compile(r"(<[^>]+>)")
 NAME = re.compile(r"</?([a-zA-Z][\w-]*)")
 MARKED_IN = ("p", "li", "dd")
-LEFT_ALONE = ("a", "abbr", "button", "code", "details", "figcaption", "math", "pre", "script", "style", "summary", "svg")
+LEFT_ALONE = (
+    "a",
+    "abbr",
+    "button",
+    "code",
+    "details",
+    "figcaption",
+    "math",
+    "pre",
+    "script",
+    "style",
+    "summary",
+    "svg",
+)
 
 
 def mark_terms(body: str, terms: Mapping[str, str], address: str) -> str:

@@ -23,6 +23,7 @@ from cemag.charts.renderer import BOOK_VARIABLE, vega_bundle
 from cemag.reproduction.publishing import bibliography
 from cemag.reproduction.publishing.build_facts import environment_rows, notebook_rows
 from cemag.reproduction.publishing.chart_pages import finish_page
+from cemag.reproduction.publishing.downloads import write_downloads
 from cemag.reproduction.publishing.glossary import mark_terms
 from cemag.reproduction.publishing.light_pages import lighten
 from cemag.reproduction.publishing.mathml import MathError, to_mathml
@@ -101,6 +102,7 @@ def _terms(app: Sphinx) -> dict[str, str]:
 def _lighten(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
         lighten(Path(app.outdir))
+        write_downloads(Path(app.outdir), os.environ.get("CEMAG_REPOSITORY", ""))
 
 
 def _load_nothing_from_elsewhere(app: Sphinx, config: Any) -> None:
