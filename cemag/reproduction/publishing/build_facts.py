@@ -19,11 +19,28 @@ PACKAGES = (
 )
 
 
-def environment_rows(source: Path) -> list[tuple[str, str]]:
-    """Name and value of each thing around a build, for a project's folder or one within it."""
-    rows = [
+def environment_rows(source: Path, what: str = "environment") -> list[tuple[str, str]]:
+    """Name and value of each thing around a build, for a project's folder or one within it.
+
+    Parameters
+    ----------
+    source : Path
+    what : {"environment", "edition"}
+        All of them, or only what names this edition of the book.
+    """
+    repository = os.environ.get("CEMAG_REPOSITORY", "")
+    edition = [
+        ("version", _version("cemag")),
         ("commit", _commit(source)),
         ("built", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
+        ("paper", "[arXiv:2407.10165](https://arxiv.org/abs/2407.10165)"),
+        *([("repository", f"[{repository}]({repository})")] if repository else []),
+        ("licence", "MIT"),
+    ]
+    if what == "edition":
+        return edition
+    rows = [
+        *edition[1:3],
         ("Python", platform.python_version()),
         ("machine", f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores"),
         ("published records", _digest_of_records(source)),

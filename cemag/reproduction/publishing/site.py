@@ -13,7 +13,7 @@ import yaml
 
 __all__ = ["lay_out"]
 
-COPIED = ("_toc.yml", "book", "CHANGELOG.md")
+COPIED = ("_toc.yml", "book", "CHANGELOG.md", "README.md")
 GENERATED_BRANCH = "generated-notebooks"
 
 

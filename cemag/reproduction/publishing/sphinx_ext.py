@@ -51,7 +51,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 class BuildFacts(SphinxDirective):
-    """A table of what this build rests on: ``notebooks`` or ``environment``."""
+    """A table of what this build rests on: ``edition``, ``environment`` or ``notebooks``."""
 
     required_arguments = 1
 
@@ -62,7 +62,7 @@ class BuildFacts(SphinxDirective):
         if self.arguments[0] == "notebooks":
             heads, rows = ("notebook", "state", "seconds"), notebook_rows(source / "notebooks")
         else:
-            heads, rows = ("what", "value"), environment_rows(source)
+            heads, rows = ("what", "value"), environment_rows(source, self.arguments[0])
         lines = [f"| {' | '.join(row)} |" for row in (heads, ("---",) * len(heads), *rows)]
         holder = nodes.container()
         self.state.nested_parse(StringList(lines, source=str(self.get_source_info()[0])), 0, holder)
