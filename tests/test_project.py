@@ -28,7 +28,7 @@ ORDER = [
     {"reproduction.datasets"},
     {"reproduction"},
     {"auditing"},  # above this line the book, from here on what others install
-    {"charts"},
+    {"charts", "theory"},
     {"models", "samplers", "metrics"},
     {"embeddings"},
     {"files"},
