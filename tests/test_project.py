@@ -23,6 +23,7 @@ ORDER = [
     {"reproduction.publishing", "reproduction.languages"},
     {"reproduction.charts"},
     {"reproduction.claims"},
+    {"reproduction.experiments"},
     {"reproduction.runs"},
     {"reproduction.training"},
     {"reproduction.datasets"},
