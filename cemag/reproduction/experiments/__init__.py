@@ -1,4 +1,4 @@
-"""Experiments that decide causes: planted features, and interventions on heads. Computes and keeps its records."""
+"""Experiments that decide causes: planted features, and interventions on heads. Keeps its records."""
 
 from cemag.reproduction.experiments.cells import causes_plan, cells_of, planted_effects
 from cemag.reproduction.experiments.planted import Cell, bayes_effect

@@ -1,7 +1,8 @@
-"""Many small networks at once: one per seed and weight decay, trained in step as batched products. Imports torch."""
+"""Many small networks at once, one per seed and weight decay, trained in step. Imports torch."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def _initial(seeds: tuple[int, ...], repeats: int) -> list[Tensor]:
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed)
         drawn = []
-        for inside, outside in zip(WIDTHS[:-1], WIDTHS[1:], strict=True):
+        for inside, outside in pairwise(WIDTHS):
             gain = (2 / inside) ** 0.5
             drawn += [gain * torch.randn(inside, outside, generator=generator), torch.zeros(1, outside)]
         networks += [drawn] * repeats

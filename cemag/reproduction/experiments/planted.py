@@ -109,8 +109,8 @@ class Planted:
 def bayes_effect(frequency: Any, evidence: float) -> Any:
     r"""What switching a feature on adds to the log odds of its class, if nothing is shrunk.
 
-    :math:`\log L + \log \frac{1 - f / L}{1 - f}`: its presence speaks for the class, and its absence no longer
-    against it. The second part grows with f, so that a slope alone does not show shrinkage.
+    :math:`\log L + \log \frac{1 - f / L}{1 - f}`: its presence speaks for the class, and its
+    absence no longer against it. The second part grows with f, so that a slope alone does not show shrinkage.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def plant_rows(
     evidence: float,
     rng: np.random.Generator,
 ) -> NDArray[np.bool_]:
-    """Draw which rows have which feature (N, K): each class's share is exact, up to one row drawn by chance."""
+    """Draw which rows have which feature (N, K): exact shares of each class, up to one row by chance."""
     on = np.zeros((len(y), len(classes)), dtype=bool)
     for k, own in enumerate(classes):
         for label in np.unique(y):
@@ -148,7 +148,7 @@ def textures() -> Images:
 
 
 def digits(seed: int) -> tuple[Images, NDArray[np.intp], Images, NDArray[np.intp]]:
-    """Handwritten digits at 16 pixels, their test part fixed: training images and labels, test images and labels."""
+    """Handwritten digits at 16 pixels: training images and labels, test images and labels."""
     from cemag.reproduction.datasets import load_images
 
     data = load_images("digits_images")
