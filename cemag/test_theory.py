@@ -1,5 +1,7 @@
 """Each theorem against brute force, an independent solver or simulation; a wrong constant fails."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -146,7 +148,7 @@ def test_t2_both_bounds_are_attained():
     alone[0, :m] = 1  # all of the magnitude in m equal CEs: Cauchy and Schwarz are equal
     assert theory.top_share_between(of_magnitudes(alone).participation_ratio, d)[1][0] == pytest.approx(1)
     equal = of_magnitudes(np.ones((1, d)))
-    low, high = theory.top_share_between(equal.participation_ratio, d)
+    low, _ = theory.top_share_between(equal.participation_ratio, d)
     assert equal.top_share[0] == pytest.approx(m / d) == pytest.approx(low[0])
     one = of_magnitudes(np.eye(1, 5))  # of the top one: 1 / PR is the share
     assert theory.top_share_between(one.participation_ratio, 5)[0][0] == pytest.approx(one.top_share[0])
@@ -162,9 +164,9 @@ def test_t2_both_bounds_are_attained():
     ],
 )
 def test_t2_laws_are_what_very_many_draws_give(law, draw):
-    found = of_magnitudes(np.abs(draw(np.random.default_rng(2), 2_000_000))[None])
-    assert found.top_share[0] == pytest.approx(law.top_share, abs=0.004)
-    assert found.participation_ratio[0] / 2_000_000 == pytest.approx(law.participation, rel=0.03)
+    found = of_magnitudes(np.abs(draw(np.random.default_rng(2), 400_000))[None])
+    assert found.top_share[0] == pytest.approx(law.top_share, abs=0.006)
+    assert found.participation_ratio[0] / 400_000 == pytest.approx(law.participation, rel=0.03)
 
 
 def test_t2_half_of_the_magnitude_at_sigma_of_the_normal_quantile():
@@ -180,8 +182,8 @@ def test_t3a_a_large_sample_has_the_same_weights_at_every_class_ratio():
     rng = np.random.default_rng(3)
     means = np.array([[0.0, 0.0, 0.0], [1.0, -0.5, 0.0]])
     covariance = np.array([[1.0, 0.4, 0.0], [0.4, 1.0, 0.2], [0.0, 0.2, 1.0]])
-    for minority, error in ((0.5, 0.06), (0.05, 0.12)):
-        sizes = [int(60_000 * (1 - minority)), int(60_000 * minority)]
+    for minority, error in ((0.5, 0.08), (0.05, 0.15)):
+        sizes = [int(20_000 * (1 - minority)), int(20_000 * minority)]
         X = np.concatenate(
             [rng.multivariate_normal(m, covariance, n) for m, n in zip(means, sizes, strict=True)]
         )
@@ -209,11 +211,11 @@ def test_t3c_of_a_minority_only_the_mean_counts_as_the_majority_grows():
     from sklearn.linear_model import LogisticRegression
 
     rng = np.random.default_rng(5)
-    majority = rng.standard_normal((100_000, 2))
+    majority = rng.standard_normal((30_000, 2))
     minority = rng.normal([0.8, -0.4], 0.5, size=(10, 2))
     limit = theory.vast_majority_weights(majority, minority.mean(axis=0))
     X = np.concatenate([majority, minority])
-    y = np.repeat([0, 1], [100_000, 10])
+    y = np.repeat([0, 1], [30_000, 10])
     fitted = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000).fit(X, y)
     np.testing.assert_allclose(fitted.coef_[0], limit, atol=0.01)
     X[-10:] = minority.mean(axis=0)
@@ -236,8 +238,6 @@ def test_t4_margin_ces_are_those_of_every_gauge():
     moved = ClassificationEmbeddings(
         ce.features[:] - m, ce.weights + v, ce.bias + (ce.weights + v) @ m - v @ m
     )
-    shifted = moved.bias  # a common vector adds the same to every class's logit
-    assert shifted.shape == ce.bias.shape
     np.testing.assert_array_equal(moved.predictions, ce.predictions)
     ours, theirs = ce.margins(point), moved.margins(point - m)
     np.testing.assert_allclose(theirs.of(slice(None)), ours.of(slice(None)), atol=1e-9)
@@ -278,7 +278,7 @@ def drawn_features(rng, n, frequency, intensity):
 
 @pytest.mark.parametrize(("p", "q"), [(0.3, None), (0.8, None), (0.2, 0.6)])
 def test_t5_made_points_have_the_frequency_and_intensity_of_the_law(p, q):
-    rng, n = np.random.default_rng(8), 400_000
+    rng, n = np.random.default_rng(8), 200_000
     own = drawn_features(rng, n, p, 2.0)
     partner = drawn_features(rng, n, p if q is None else q, 2.0 if q is None else 3.0)
     step = rng.random(n)
@@ -343,31 +343,23 @@ def test_t6_one_sum_is_moved_by_the_log_odds_of_its_classes():
 
 
 @pytest.mark.parametrize("rows", [1, 4])
-def test_t7_the_penalty_is_what_dropout_adds_to_the_loss(rows):
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_t7_the_penalty_is_what_dropout_adds_to_the_loss(rows, rate):
+    """The expected loss over all 2^d ways to drop features, at CEs so small that the second order is all."""
     rng = np.random.default_rng(10)
-    ce = random_model(rng, n=6, d=60, rows=rows)
-    ce = ClassificationEmbeddings(ce.features, 0.2 * ce.weights, ce.bias)
-    rate, draws, d = 0.05, 60_000, 60
-    labels = rng.integers(0, max(2, rows), 6)
+    ce = random_model(rng, n=5, d=8, rows=rows)
+    ce = ClassificationEmbeddings(ce.features, 0.02 * ce.weights, ce.bias)
+    masks = np.array(list(itertools.product([0.0, 1.0], repeat=8)))
+    chance = np.prod(np.where(masks > 0, 1 - rate, rate), axis=1)
 
-    def loss(logits):
-        full = np.concatenate([np.zeros_like(logits), logits], axis=-1) if rows == 1 else logits
-        own = np.take_along_axis(full, np.broadcast_to(labels, full.shape[:-1])[..., None], axis=-1)[..., 0]
-        return special.logsumexp(full, axis=-1) - own
+    def loss(logits):  # of the first class
+        full = np.concatenate([np.zeros((len(logits), 1)), logits], axis=1) if rows == 1 else logits
+        return special.logsumexp(full, axis=1) - full[:, 0]
 
-    plain, penalty = loss(ce.logits()), theory.dropout_penalty(ce, rate)
-    for n in range(6):
-        kept = (rng.random((draws, d)) >= rate) / (1 - rate)
-        noisy = (ce.features[np.array([n])] * kept) @ ce.weights.T + ce.bias
-        straight = (noisy - noisy.mean(axis=0)) @ (special.softmax(
-            np.concatenate([[0.0], ce.logits()[n]]) if rows == 1 else ce.logits()[n]
-        )[1:] if rows == 1 else special.softmax(ce.logits()[n]))  # fmt: skip
-        own = (noisy - noisy.mean(axis=0))[:, 0] * labels[n] if rows == 1 else (
-            noisy - noisy.mean(axis=0)
-        )[:, labels[n]]  # fmt: skip
-        full = np.concatenate([np.zeros_like(noisy), noisy], axis=-1) if rows == 1 else noisy
-        added = (special.logsumexp(full, axis=-1) - full[:, labels[n]] - straight + own).mean() - plain[n]
-        assert added == pytest.approx(penalty[n], rel=0.12), n
+    for n, features in enumerate(ce.features[:]):
+        dropped = (features * masks / (1 - rate)) @ ce.weights.T + ce.bias
+        added = chance @ loss(dropped) - loss(ce.logits()[n : n + 1])[0]
+        assert added == pytest.approx(theory.dropout_penalty(ce, rate)[n], rel=0.03)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0])

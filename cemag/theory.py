@@ -17,6 +17,7 @@ from scipy import optimize, special, stats
 from cemag.embeddings import ClassificationEmbeddings, Margins
 from cemag.errors import DataError
 from cemag.metrics import n_top
+from cemag.metrics.truncation import rank_ces
 
 __all__ = [
     "Law",
@@ -111,7 +112,7 @@ def required_at_least(ces: ArrayLike, bias: ArrayLike) -> Index:
     b = np.broadcast_to(np.asarray(bias, dtype=np.float64), len(v))
     largest = np.abs(v).max(axis=1)
     ratio = np.divide(-b, largest, out=np.zeros(len(v)), where=(b <= 0) & (largest > 0))
-    return np.where(b > 0, 0, np.floor(ratio * (1 - ROUNDING)).astype(np.intp) + 1)
+    return np.where(b > 0, 0, np.floor(ratio).astype(np.intp) + 1)
 
 
 def coherence(ces: ArrayLike, bias: ArrayLike = 0.0) -> Array:
@@ -159,27 +160,35 @@ def required_at_most(
     """
     found = np.full(ce.n_instances, np.nan)
     rows_asked = np.arange(ce.n_instances) if counted is None else np.flatnonzero(counted)
-    for rows in ce.blocks(rows_asked):
-        if isinstance(ce, Margins) or ce.single_sum:
-            ces = ce.of(rows) if isinstance(ce, Margins) else ce.of_prediction(rows)
-            alone, k = ces.sum(axis=1), required_of_one_sum_at_most(ces)
-        else:
-            alone, k = _of_many_sums_at_most(ce, rows)
+    for rows in ce.blocks(rows_asked) if isinstance(ce, Margins) else ce.compact_blocks(rows_asked):
+        if isinstance(ce, Margins):
+            alone, k = _of_one_sum(ce.of(rows))
+        else:  # without the columns that are zero in all of these rows: their CEs change no sum
+            block, _ = ce.compact(rows)
+            one = block.single_sum
+            alone, k = _of_one_sum(block.of_prediction(slice(None))) if one else _of_many_sums(block)
         found[rows] = np.where(alone > 0, np.maximum(k, 1), np.nan)
     return found
 
 
-def _of_many_sums_at_most(ce: ClassificationEmbeddings, rows: Index) -> tuple[Array, Index]:
+def _of_one_sum(ces: Array) -> tuple[Array, Index]:
+    """Sum of the CEs without the bias (n,), and the bound (n,)."""
+    return ces.sum(axis=1), required_of_one_sum_at_most(ces)
+
+
+def _of_many_sums(ce: ClassificationEmbeddings) -> tuple[Array, Index]:
     """Lead of the prediction without the bias over the nearest rival (n,), and the bound (n,)."""
-    features, labels = ce.features[rows], ce.predictions[rows]
+    features, labels = ce.features[:], ce.predictions
     sums = features @ ce.weights.T
     leads = np.take_along_axis(sums, labels[:, None], axis=1) - sums
-    leads[np.arange(len(rows)), labels] = np.inf
+    leads[np.arange(len(labels)), labels] = np.inf
     by_feature = np.ascontiguousarray(ce.weights.T)
-    order = np.argsort(np.abs(ce.weights[labels] * features), axis=1, kind="stable")
-    k = np.empty(len(rows), dtype=np.intp)
+    ranked = rank_ces(ce.weights[labels] * features, with_order=True)["magnitude"].order
+    assert ranked is not None
+    order = ranked[:, ::-1]
+    k = np.empty(len(labels), dtype=np.intp)
     at_once = max(1, CHUNK_BYTES // (8 * by_feature.shape[1]))
-    for start in range(0, len(rows), at_once):
+    for start in range(0, len(labels), at_once):
         part = slice(start, start + at_once)
         k[part] = _smallest_dropped(by_feature, features[part], labels[part], order[part], leads[part])
     return leads.min(axis=1), k
@@ -403,7 +412,8 @@ def vast_majority_weights(X: ArrayLike, minority_mean: ArrayLike) -> Array:
         z = centred @ w
         return float(special.logsumexp(z)), special.softmax(z) @ centred
 
-    solved = optimize.minimize(objective, np.zeros(centred.shape[1]), jac=True, method="BFGS")
+    with np.errstate(over="ignore"):  # where there is no limit
+        solved = optimize.minimize(objective, np.zeros(centred.shape[1]), jac=True, method="BFGS")
     if np.abs(solved.jac).max() > 1e-3 * max(1.0, float(np.abs(centred).max())):
         raise DataError("minority_mean does not lie within the majority: the weights have no limit")
     return solved.x
