@@ -164,7 +164,9 @@ def required_at_most(
         if isinstance(ce, Margins):
             alone, k = _of_one_sum(ce.of(rows))
         else:  # without the columns that are zero in all of these rows: their CEs change no sum
-            block, _ = ce.compact(rows)
+            block, columns = ce.compact(rows)
+            if len(columns) == 0:
+                continue
             one = block.single_sum
             alone, k = _of_one_sum(block.of_prediction(slice(None))) if one else _of_many_sums(block)
         found[rows] = np.where(alone > 0, np.maximum(k, 1), np.nan)

@@ -50,7 +50,8 @@ class Audit:
         ``participation_ratio``, ``n_active`` (CEs other than zero) and ``margin``. Over the ``n_counted`` of
         them that the CEs give without the bias (and were counted): ``required``, the mean number of CEs
         needed (at least 1), ``at_most``, which theorem T1 allows it (`cemag.theory`), ``required_share``
-        (% of d) and ``by_one_or_two`` (%). ``union``: CEs that 20 instances need between them. ``features_for_half``: features that carry half of the mean magnitude.
+        (% of d) and ``by_one_or_two`` (%). ``union``: CEs that 20 instances need between them.
+        ``features_for_half``: features that carry half of the mean magnitude.
         ``top_feature``, which speaks most for the class measured from its mean, its share of the
         magnitude (%) and the recall that is left without it. ``*_low`` and ``*_high`` are the ends of 95 %
         intervals: Wilson's for shares, the bootstrap over instances for means, draws of 20 instances
