@@ -229,7 +229,9 @@ class _Search:
         if len(deeper) > 1 or key in deeper:
             return False
         ((new, source),) = deeper.items()
-        items = [(new, replace(source, width=own.width)) if one == key else (one, found[one]) for one in found]
+        items = [
+            (new, replace(source, width=own.width)) if one == key else (one, found[one]) for one in found
+        ]
         found.clear()
         found.update(items)
         return True
@@ -263,7 +265,11 @@ class _Search:
     def _goes_on(self, node: Node) -> bool:
         """Whether a product lies further back, and only operations between that keep rows apart."""
         call = node.call
-        if call is None or call.rivals or (call.writes is not None and not (call.output and call.output.whole)):
+        if (
+            call is None
+            or call.rivals
+            or (call.writes is not None and not (call.output and call.output.whole))
+        ):
             return False
         if call.operand is not None:
             return self._weighs(call)
@@ -406,8 +412,8 @@ def solve(found: Found, n: int) -> LinearStep:
                 kept.append(plan.taken(gradient))
     with torch.no_grad():
         bias = _again(found, n, nothing=True)[0]
-    if bias.shape[1] > 1 and not torch.equal(bias[0], bias[-1]):  # numbers that are the same for all classes
-        bias = bias - bias.mean(dim=1, keepdim=True)
+    if bias.shape[1] > 1 and not torch.allclose(bias[0], bias, rtol=1e-4):
+        bias = bias - bias.mean(dim=1, keepdim=True)  # a number of the instance, the same for all classes
     shares = tuple(Share(plan.mode, torch.stack(kept)) for plan, kept in zip(plans, weights, strict=True))
     whole = torch.cat([share.weights for share in shares], dim=1)
     return LinearStep(whole, bias[0].clone(), shares, all(one.width == 1 for one in found.sources))
@@ -438,7 +444,9 @@ def _gradients(z: Tensor, starts: list[Tensor], sources: Sequence[Source], towar
         return [source.out_of(torch.zeros_like(start)) for source, start in zip(sources, starts, strict=True)]
     unique = list({id(one): one for one in starts}.values())
     made = torch.autograd.grad(z, unique, towards, retain_graph=True, allow_unused=True)
-    by_id = {id(one): torch.zeros_like(one) if own is None else own for one, own in zip(unique, made, strict=True)}
+    by_id = {
+        id(one): torch.zeros_like(one) if own is None else own for one, own in zip(unique, made, strict=True)
+    }
     return [source.out_of(by_id[id(start)]) for source, start in zip(sources, starts, strict=True)]
 
 
@@ -519,7 +527,7 @@ def _several(plain: Tensor, places: Tensor, source: Source, n: int) -> _Plan:
     many = len(plain) // n
     order = torch.arange(n, device=plain.device).repeat_interleave(many)
     active = plain.abs().amax(dim=1) > 0
-    if len(plain) % n or bool((places[active] != order[active]).any()):
+    if many == 1 or len(plain) % n or bool((places[active] != order[active]).any()):
         raise refusal
     values = source.values().reshape(n, many, -1)
     if torch.equal(values, values[:, :1].expand_as(values)):
