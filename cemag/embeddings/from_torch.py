@@ -188,7 +188,8 @@ class _Network:
         with torch.no_grad(), Tape(sent.tensors) as tape, self._marking(tape):
             out = self.model(*args, **kwargs)
         found = _tensors(out)
-        rows = {path: own for path, value in found.items() if (own := _rows(value, batch.size)) is not None}
+        shaped = {path: _rows(value, batch.size) for path, value in found.items()}
+        rows = {path: value for path, value in shaped.items() if value is not None}
         if not rows:
             shapes = ", ".join(str(tuple(value.shape)) for value in found.values())
             raise CemagError(
@@ -265,7 +266,7 @@ def _tensors(out: Any, path: str = "") -> dict[str, Tensor]:
 
 
 def _rows(out: Tensor, n: int) -> Tensor | None:
-    """Return an output as (n, C), whatever axes of length 1 it has or lacks; None if it is not of that form."""
+    """Return an output as (n, C), whatever axes of length 1 it has or lacks; None for other forms."""
     shape = [size for size in out.shape if size != 1]
     if n == 1:
         return out.reshape(1, -1) if len(shape) < 2 else None
@@ -289,6 +290,8 @@ class _Plan:
     checked: bool = False
 
     def __post_init__(self) -> None:
+        weights: Array
+        bias: Array
         weights, bias = self.step.weights.cpu().numpy(), self.step.bias.cpu().numpy()
         self.weights, self.bias = (
             _one_sum(weights, bias) if _is_one(self.step, self.link) else (weights, bias)
@@ -462,15 +465,6 @@ def _linked(values: NDArray[Any], link: str, n_sums: int) -> tuple[Array, Array]
     return own, doubt
 
 
-def _is_one(step: LinearStep, link: str) -> bool:
-    """Whether two columns say one number: [1 - p, p], [0, z], [-z, z]."""
-    return step.single and len(step.weights) == 2
-
-
-def _one_sum(weights: Array, bias: Array) -> tuple[Array, Array]:
-    return weights[1:] - weights[:1], bias[1:] - bias[:1]
-
-
 def _precision(found: Found, output: Tensor) -> torch.dtype:
     used = {output.dtype, found.target.tensor.dtype, *(one.rows.dtype for one in found.sources)}
     return max((one for one in used if one in TOLERANCE), key=TOLERANCE.__getitem__)
@@ -555,7 +549,7 @@ def evaluating(module: nn.Module, generators: Sequence[torch.Generator] = ()) ->
     Under ``no_grad``, not ``inference_mode``: what the network keeps of a call must serve its training.
     """
     modes = [(part, part.training) for part in module.modules()]
-    numbers, python = np.random.get_state(), random.getstate()
+    numbers, python = np.random.get_state(), random.getstate()  # noqa: NPY002
     held = (value for part in module.modules() for value in vars(part).values())
     own = [*generators, *(value for value in held if isinstance(value, torch.Generator))]
     states = [generator.get_state() for generator in own]
@@ -574,7 +568,7 @@ def evaluating(module: nn.Module, generators: Sequence[torch.Generator] = ()) ->
             part.training = mode
         for generator, state in zip(own, states, strict=True):
             generator.set_state(state)
-        np.random.set_state(numbers)
+        np.random.set_state(numbers)  # noqa: NPY002
         random.setstate(python)
 
 
@@ -646,7 +640,7 @@ class Batch:
         return [*self.args, *self.kwargs.values()]
 
     def on(self, device: torch.device, floats: torch.dtype, *, whole: bool = True) -> Batch:
-        """Return a copy on a device, floating-point values of the network's type; whole numbers on request."""
+        """Return a copy on a device, of the network's type; whole numbers stay so unless `whole` is off."""
 
         def sent(value: Tensor) -> Tensor:
             keep = not value.is_floating_point() and (whole or value.is_complex())
@@ -762,7 +756,7 @@ def _of_frame(frame: pd.DataFrame) -> NDArray[Any]:
             raise DataError(f"X has the column {name!r} of dtype {column.dtype}: numbers are needed")
         if column.isna().any():
             raise DataError(f"X has {column.isna().sum()} missing values in the column {name!r}")
-        columns.append(column.to_numpy(dtype=getattr(column.dtype, "numpy_dtype", column.dtype)))
+        columns.append(np.asarray(column.to_numpy(dtype=getattr(column.dtype, "numpy_dtype", None))))
     return np.column_stack(columns) if columns else frame.to_numpy()
 
 
