@@ -14,6 +14,7 @@ from cemag.reproduction.runs.published import PublishedStore, write_published
 from cemag.reproduction.runs.scales import (
     MOVED_THRESHOLDS,
     PAPER_IMAGE_AUGMENTERS,
+    authors_specs,
     image_specs,
     shuffled_label_specs,
 )
@@ -69,6 +70,7 @@ def published_groups() -> dict[str, list[AnySpec]]:
         of_core = image_spec.augmenter in core and image_spec.labels == "own"
         name = f"cnn-{image_spec.dataset}-{image_spec.seed}{'' if of_core else '-others'}"
         groups.setdefault(name, []).append(image_spec)
+    groups["authors-cifar10-0"] = list(authors_specs())
     return groups
 
 
