@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cemag.reproduction.runs.grid import GridResult, grid_specs, run_grid
     from cemag.reproduction.runs.image_spec import NETWORKS, AnySpec, ImageRunSpec, parse_spec, read_spec
     from cemag.reproduction.runs.keyed import KeyedRecords, RunSummary, project_root
-    from cemag.reproduction.runs.publish import Published, publish, published_groups
+    from cemag.reproduction.runs.publication import Published, publish, published_groups
     from cemag.reproduction.runs.published import (
         PublishedStore,
         published_classes,
@@ -50,7 +50,7 @@ _HOMES = {
     "grid": ["GridResult", "grid_specs", "run_grid"],
     "image_spec": ["NETWORKS", "AnySpec", "ImageRunSpec", "parse_spec", "read_spec"],
     "keyed": ["KeyedRecords", "RunSummary", "project_root"],
-    "publish": ["Published", "publish", "published_groups"],
+    "publication": ["Published", "publish", "published_groups"],
     "published": ["PublishedStore", "published_classes", "published_instances", "published_store"],
     "record": ["Provenance", "RunRecord"],
     "scales": [

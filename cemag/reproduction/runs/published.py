@@ -266,7 +266,7 @@ def _write(path: Path, tables: Mapping[str, pa.Table], runs: Sequence[RunSummary
 
 
 def _names_in_file(tables: Mapping[str, pa.Table]) -> dict[str, dict[str, str]]:
-    """Columns of each table, and what the file calls them: where two of one name differ in type, one changes."""
+    """Columns of each table, and what the file calls them where two of one name differ in type."""
     types: dict[str, pa.DataType] = {}
     return {
         name: {
