@@ -12,6 +12,7 @@ import typer
 
 from cemag.cli.audit import audit, compare
 from cemag.errors import CemagError, NotebookError, SpecError, StoreError
+from cemag.files import refuse_target
 
 if TYPE_CHECKING:
     from cemag.reproduction.runs import AnySpec, RunRecord
@@ -98,11 +99,15 @@ def run(
     """Run one specification and store its record, or run one notebook with other parameters."""
     parameters = parse_parameters(parameter)
     if target is not None and target.suffix == ".md":
+        output = output or Path(f"{target.stem}.ipynb")
+        refuse_target(output)  # here too: the next line takes seconds
         from cemag.reproduction.publishing import run_notebook
 
-        written = run_notebook(target, parameters, output or Path(f"{target.stem}.ipynb"))
+        written = run_notebook(target, parameters, output)
         print(f"wrote {written}")
         return
+    if output:
+        raise SpecError(f"output is {str(output)!r}: only a notebook is written; a record goes to --store")
     from cemag.cli.reports import show_record
     from cemag.reproduction.runs import RunStore, default_store, parse_spec, read_spec
 
@@ -250,9 +255,10 @@ def book(
     parameter: Parameters = None,
     jobs: Jobs = None,
     force: Annotated[bool, typer.Option("--force", help="Run every notebook again.")] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Print the whole book to a PDF as well.")] = False,
 ) -> None:
     """Execute the notebooks whose inputs changed and render the book."""
-    from cemag.reproduction.publishing import build_book
+    from cemag.reproduction.publishing import build_book, html_folder, write_pdf
 
     root = _root()
     result = build_book(
@@ -260,6 +266,8 @@ def book(
     )
     print(f"book: {result.index}")
     print(f"open it in a browser, or serve it: cemag serve  ({result.seconds:.1f} s)")
+    if pdf:
+        print(f"pdf: {write_pdf(html_folder(root), root / '_build' / 'cemag.pdf')}")
 
 
 @app.command()
