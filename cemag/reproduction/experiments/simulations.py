@@ -31,7 +31,7 @@ def _frame(series: str, x: object, law: object, simulated: object) -> pd.DataFra
 
 
 def required_and_bound(n: int = 150, d: int = 64, seed: int = 0) -> pd.DataFrame:
-    """T1: CEs required (simulated) and the bound (law), of log-normal CEs that agree more or less (x: coherence).
+    """T1: CEs required (simulated) and their bound (law), of log-normal CEs; x is their coherence.
 
     Examples
     --------
@@ -178,7 +178,7 @@ def head_scaling(seed: int = 0) -> pd.DataFrame:
 
 
 def dropout_loss(seed: int = 0) -> pd.DataFrame:
-    """T7: what dropout adds to the log loss against its rate, by law and by drawing, for wide and narrow CEs."""
+    """T7: what dropout adds to the log loss against its rate, for CEs that are spread or few."""
     rng = np.random.default_rng(seed)
     parts = []
     for series, weights in (
