@@ -31,6 +31,7 @@ from cemag.reproduction.charts.studies import (
     relations,
     required,
 )
+from cemag.reproduction.charts.sweep import sweep
 from cemag.reproduction.charts.theory import (
     bound_and_count,
     head_and_shares,
@@ -75,5 +76,6 @@ __all__ = [
     "sets_and_laws",
     "side_by_side",
     "standard_recipe",
+    "sweep",
     "unstated_choices",
 ]
