@@ -10,7 +10,7 @@ import pandas as pd
 
 from cemag.errors import CemagError
 from cemag.reproduction.claims.claim import CLAIMS, Claim, Verdict
-from cemag.reproduction.claims.inference import ALPHA, decide_cases, equivalences
+from cemag.reproduction.claims.old_inference import ALPHA, decide_cases, equivalences
 from cemag.reproduction.claims.statistics import over_repeats, paired_repeats
 from cemag.reproduction.claims.tables import (
     MILD_RULE,

@@ -15,7 +15,7 @@ from cemag.errors import StoreError
 from cemag.metrics import OTHER_SHARES
 from cemag.reproduction.claims.claim import CLAIMS, FAMILIES, MARGINS, Claim, Verdict
 from cemag.reproduction.claims.findings import QUANTITIES, Finding, evaluate, repetitions
-from cemag.reproduction.claims.inference import ALPHA, hierarchical_interval, runs_needed
+from cemag.reproduction.claims.old_inference import ALPHA, hierarchical_interval, runs_needed
 from cemag.reproduction.claims.tables import STRICT_RULE
 from cemag.reproduction.runs import ImageRunSpec, Study, published_store, scale_of
 

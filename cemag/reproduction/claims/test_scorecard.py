@@ -24,7 +24,7 @@ from cemag.reproduction.claims import (
     scorecard,
 )
 from cemag.reproduction.claims.findings import QUANTITIES, evaluate
-from cemag.reproduction.claims.inference import ALPHA
+from cemag.reproduction.claims.old_inference import ALPHA
 from cemag.reproduction.claims.scorecard import OTHER_BOUNDS, published_verdicts, verdicts_of, write_verdicts
 from cemag.reproduction.runs import RunStore, Study, grid_specs, published_store, published_studies
 

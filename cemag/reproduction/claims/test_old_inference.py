@@ -13,7 +13,7 @@ from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import ttost_paired
 
 from cemag.reproduction.claims import over_repeats
-from cemag.reproduction.claims.inference import (
+from cemag.reproduction.claims.old_inference import (
     ALPHA,
     decide_cases,
     equivalence,
