@@ -18,7 +18,7 @@ from cemag.reproduction.charts.registries import PlainTable
 from cemag.reproduction.charts.studies import four_digits, tooltip
 from cemag.reproduction.charts.verdicts import BADGES
 from cemag.reproduction.claims.claim import CLAIMS, FAMILIES, Claim
-from cemag.reproduction.claims.scorecard import Row
+from cemag.reproduction.claims.old_scorecard import Row
 from cemag.reproduction.runs import Study
 
 __all__ = ["Scorecard", "claim_intervals", "sensitivity_matrix", "unstated_choices"]

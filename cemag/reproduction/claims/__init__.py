@@ -4,7 +4,7 @@ from cemag.reproduction.claims.claim import CLAIMS, FAMILIES, MARGINS, Claim, ge
 from cemag.reproduction.claims.findings import Finding, evaluate, findings_table, judge
 from cemag.reproduction.claims.glued import glued
 from cemag.reproduction.claims.image_tables import image_glued
-from cemag.reproduction.claims.scorecard import Row, changed_verdicts, markdown, scorecard, write_verdicts
+from cemag.reproduction.claims.old_scorecard import Row, changed_verdicts, markdown, scorecard, write_verdicts
 from cemag.reproduction.claims.statistics import over_repeats, paired_over_repeats
 
 __all__ = [

@@ -3,7 +3,7 @@
 The folds of a cross-validation share training rows, so that the spread between them says too little about
 another table. A mean over k folds has the variance ``(1/k + f) s^2``, and f depends on what is measured. Here
 a large table (or a known distribution) is the population; small tables are drawn from it, each is
-cross-validated as a run on tables is, and the interval is right where it holds the mean over all drawn tables.
+cross-validated as a run on tables is, and an interval is right where it holds the mean over all drawn tables.
 
 ``python -m cemag.reproduction.claims.coverage results/statistics/coverage.parquet`` makes the published file.
 """
@@ -236,7 +236,7 @@ def experiment(name: str, n_resamples: int, seed: int = 0) -> pd.DataFrame:
 
 
 def coverage(found: pd.DataFrame, factors: Sequence[float] = FACTORS) -> pd.DataFrame:
-    """Share of the intervals that hold the mean over all drawn tables: a row a population, quantity, role and factor.
+    """Share of intervals that hold the mean over all drawn tables, by population, quantity, role and factor.
 
     Parameters
     ----------
@@ -279,7 +279,9 @@ def main(path: str, n_resamples: int = 400) -> None:
         print(f"{name}: {n_resamples} tables", flush=True)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     table = pd.concat(parts, ignore_index=True)
-    table.astype({"mean": "float32", "variance": "float32", "shared": "float32"}).to_parquet(path, index=False)
+    table.astype({"mean": "float32", "variance": "float32", "shared": "float32"}).to_parquet(
+        path, index=False
+    )
 
 
 if __name__ == "__main__":

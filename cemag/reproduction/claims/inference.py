@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import BeforeValidator, PlainSerializer
 
 __all__ = [
     "ALPHA",
     "Estimate",
+    "Number",
     "at_least",
     "of_repetitions",
     "pooled",
@@ -26,6 +29,20 @@ CONFIDENCE = 0.95
 POWER = 0.8  # at which `runs_range` aims
 MOST_RUNS = 1000
 Array = NDArray[np.float64]
+
+
+def _read(value: object) -> object:
+    return float("nan") if value is None else value
+
+
+def _written(value: float) -> float | str | None:
+    if np.isnan(value):
+        return None
+    return float(f"{value:.6g}") if np.isfinite(value) else "inf"
+
+
+# JSON knows neither NaN nor infinity; six digits are more than any machine differs in
+Number = Annotated[float, BeforeValidator(_read), PlainSerializer(_written, when_used="json")]
 
 
 @dataclass(frozen=True)
@@ -41,9 +58,9 @@ class Estimate:
         Repetitions behind it.
     """
 
-    mean: float
-    variance: float
-    df: float
+    mean: Number
+    variance: Number
+    df: Number
     n: int
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -61,7 +78,7 @@ class Estimate:
         return self.mean - half, self.mean + half
 
     def p_above(self, bound: float) -> float:
-        """P value of a one-sided t test that the mean lies above a bound; a spread of zero is taken at its word.
+        """P value of a one-sided t test that the mean lies above a bound; no spread is taken at its word.
 
         Examples
         --------
@@ -163,7 +180,8 @@ def at_least(p: ArrayLike, alpha: float = ALPHA) -> int:
     References
     ----------
     .. [1] Y. Benjamini and R. Heller, "Screening for Partial Conjunction Hypotheses", Biometrics 64, 2008.
-    .. [2] Y. Hochberg, "A sharper Bonferroni procedure for multiple tests of significance", Biometrika 75, 1988.
+    .. [2] Y. Hochberg, "A sharper Bonferroni procedure for multiple tests of significance", Biometrika,
+       1988.
 
     Examples
     --------
@@ -198,15 +216,16 @@ def power(effect: float, n: int, fold_factor: float = 0.0, alpha: float = ALPHA)
     return float(found) if np.isfinite(found) else 1.0  # so far from zero that scipy gives up
 
 
-def runs_range(case: Estimate, bound: float, spread: float) -> tuple[float, float]:
-    """Repetitions of one undecided case for a power of 0.8: a range, as its effect is only known in an interval.
+def runs_range(case: Estimate, bound: float, fold_factor: float = 0.0) -> tuple[float, float]:
+    """Repetitions of one open case for a power of 0.8: a range, as its effect is known in an interval only.
 
     Parameters
     ----------
     case : Estimate
     bound : float
-    spread : float
-        Standard deviation of a repetition.
+    fold_factor : float, default=0.0
+        With which `case` was estimated. More folds of the same rows take nothing from it, so the answer
+        is in repetitions that share nothing: networks, or tables of this size drawn anew.
 
     Returns
     -------
@@ -216,12 +235,12 @@ def runs_range(case: Estimate, bound: float, spread: float) -> tuple[float, floa
 
     Examples
     --------
-    >>> some = of_repetitions([0.1, 0.9, 0.5, -0.1])
-    >>> runs_range(some, 0.0, 0.44)
-    (6.0, 113.0)
+    >>> runs_range(of_repetitions([0.1, 0.9, 0.5, -0.1]), 0.0)
+    (5.0, inf)
     """
-    if not spread > 0 or np.isnan(case.variance):
+    if case.n < 2 or not case.variance > 0:
         return float("nan"), float("nan")
+    spread = np.sqrt(case.variance / (1 / case.n + fold_factor))
     low, high = (abs(end - bound) / spread for end in case.interval(0.8))
     inside = (case.interval(0.8)[0] - bound) * (case.interval(0.8)[1] - bound) <= 0
     few = _runs_needed(max(low, high), case.n)

@@ -1,4 +1,4 @@
-"""The analysis plan: what is asked of the records and how it is answered. ``plan.yml`` is the plan; this reads it."""
+"""The analysis plan: what is asked of the records, and how it is answered. Reads ``plan.yml``, the plan."""
 
 from __future__ import annotations
 

@@ -8,14 +8,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from cemag.reproduction.claims.inference import ALPHA, Estimate, at_least
+from cemag.reproduction.claims.inference import ALPHA, Estimate, Number, at_least
 
 __all__ = ["WORDS", "Case", "Decision", "Verdict", "Word", "word_of"]
 
 Decision = Literal["holds", "fails", "open", "not measurable", "not run"]
-Word = Literal[
-    "holds", "mostly holds", "mixed", "mostly fails", "fails", "open", "not measurable", "not run"
-]
+Word = Literal["holds", "mostly holds", "mixed", "mostly fails", "fails", "open", "not measurable", "not run"]
 WORDS: tuple[Word, ...] = get_args(Word)
 
 
@@ -38,19 +36,22 @@ class Case:
         Whether enough instances were predicted correctly in enough of the repetitions that were run.
     value, reference : float
         Mean of the quantity itself, and of what it is held against.
+    needed : tuple of float
+        Where it is open, how many repetitions would decide it, from and to; see `runs_range`.
     """
 
     dataset: str
     role: str
     augmenter: str
     estimate: Estimate
-    p_holds: float
-    p_fails: float
+    p_holds: Number
+    p_fails: Number
     n_run: int
     n_planned: int
     measurable: bool
-    value: float
-    reference: float
+    value: Number
+    reference: Number
+    needed: tuple[Number, Number] = (float("nan"), float("nan"))
 
     @property
     def decision(self) -> Decision:

@@ -25,7 +25,12 @@ from cemag.reproduction.claims import (
 )
 from cemag.reproduction.claims.findings import QUANTITIES, evaluate
 from cemag.reproduction.claims.old_inference import ALPHA
-from cemag.reproduction.claims.scorecard import OTHER_BOUNDS, published_verdicts, verdicts_of, write_verdicts
+from cemag.reproduction.claims.old_scorecard import (
+    OTHER_BOUNDS,
+    published_verdicts,
+    verdicts_of,
+    write_verdicts,
+)
 from cemag.reproduction.runs import RunStore, Study, grid_specs, published_store, published_studies
 
 RESULTS = Path(__file__).parents[3] / "results"
