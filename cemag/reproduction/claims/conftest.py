@@ -97,9 +97,11 @@ class Made:
 
 @pytest.fixture
 def made():
+    """Frames in which every claim holds."""
     return Made()
 
 
 @pytest.fixture
 def make():
+    """Make such frames otherwise."""
     return Made
