@@ -283,7 +283,7 @@ def doctor() -> None:
 
 
 def _root() -> Path:
-    from cemag.reproduction.runs.store import project_root
+    from cemag.reproduction.runs.keyed import project_root
 
     root = project_root()
     if root is None:

@@ -147,7 +147,7 @@ def _readme(rows: Sequence[Row]) -> tuple[Path, str]:
     """The project's README, and its text with the table renewed."""
     from cemag.errors import CemagError
     from cemag.reproduction.claims import markdown
-    from cemag.reproduction.runs.store import project_root
+    from cemag.reproduction.runs.keyed import project_root
 
     root = project_root()
     if root is None:

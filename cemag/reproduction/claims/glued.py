@@ -65,6 +65,6 @@ def _counts(runs: pd.DataFrame) -> dict[str, str]:
 
     return {
         "n-none": mean("none", "n_ces"),
-        "n-ros": mean("ros", "n_ces"),
-        "n-ros-distinct": mean("ros", "n_distinct_ces"),
+        "n-ros": mean("ros", "n_fitted_ces"),
+        "n-ros-distinct": mean("ros", "n_ces"),
     }

@@ -30,8 +30,8 @@ from cemag.models.images import Normalisation
 from cemag.models.resnet import ResNet, resnet
 from cemag.reproduction.runs.gallery import gallery
 from cemag.reproduction.runs.image_spec import ImageRunSpec
+from cemag.reproduction.runs.keyed import project_root
 from cemag.reproduction.runs.record import source_digest
-from cemag.reproduction.runs.store import project_root
 from cemag.reproduction.training import Epoch, Progress, Trained, choose_device, train, train_head
 from cemag.samplers import EOS, EmbeddingSMOTE, get_image_augmenter
 

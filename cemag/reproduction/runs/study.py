@@ -12,10 +12,12 @@ import pyarrow as pa
 from cemag.errors import CemagError
 from cemag.reproduction.runs.grid import grid_specs, run_grid
 from cemag.reproduction.runs.image_spec import AnySpec, ImageRunSpec
+from cemag.reproduction.runs.keyed import KeyedRecords
+from cemag.reproduction.runs.published import published_store
 from cemag.reproduction.runs.record import RunRecord
-from cemag.reproduction.runs.scales import SCALES, image_specs
+from cemag.reproduction.runs.scales import PAPER_IMAGE_AUGMENTERS, SCALES, image_specs
 from cemag.reproduction.runs.selection import PAPER_AUGMENTERS, choose_augmenters, choose_datasets
-from cemag.reproduction.runs.store import RunStore, default_store, published_store
+from cemag.reproduction.runs.store import RunStore, default_store
 
 __all__ = ["Study", "image_study", "open_study", "published_studies", "tabular_study"]
 
@@ -95,7 +97,7 @@ class Study:
             "n_synthetic": origin.n_synthetic,
             "n_test": origin.n_test,
             "n_ces": origin.n_ces,
-            "n_distinct_ces": origin.n_distinct_ces,
+            "n_fitted_ces": origin.n_fitted_ces,
             "fit_seconds": origin.fit_seconds,
             "metric_seconds": origin.metric_seconds,
             "note": origin.note,
@@ -106,7 +108,7 @@ def open_study(
     specs: Sequence[AnySpec],
     *,
     store: RunStore | None = None,
-    published: RunStore | None = None,
+    published: KeyedRecords | None = None,
     compute: bool = True,
     jobs: int | None = None,
     progress: bool = False,
@@ -119,7 +121,7 @@ def open_study(
     specs : sequence of RunSpec and ImageRunSpec
     store : RunStore, optional
         Where new records go; `default_store()` when not given.
-    published : RunStore, optional
+    published : KeyedRecords, optional
         Read only; `published_store()` when not given.
     compute : bool, default=True
         Whether to run what is stored nowhere; otherwise it is listed as not run.
@@ -147,7 +149,7 @@ def open_study(
             raise CemagError(f"{len(failed)} run(s) failed, the first: {spec.label}: {reason}")
     sources, records, not_run = {}, [], []
     for spec in {spec.key: spec for spec in specs}.values():
-        home = published if spec in published else store
+        home: KeyedRecords = published if spec in published else store
         if spec not in home:
             not_run.append(spec)
             continue
@@ -215,7 +217,7 @@ def published_studies() -> dict[str, Study]:
 
 
 def _best_published(
-    dataset: str, augmenters: Sequence[str] | None, published: RunStore
+    dataset: str, augmenters: Sequence[str] | None, published: KeyedRecords
 ) -> list[ImageRunSpec]:
     """Published runs of a set at the largest scale that has a whole repetition, or at the largest."""
     partial: list[ImageRunSpec] = []
@@ -224,8 +226,8 @@ def _best_published(
             continue
         asked = image_specs(scale.name, datasets=[dataset], augmenters=augmenters)
         stored = [spec for spec in asked if spec in published]
-        cut_short = {spec.seed for spec in asked if spec not in published}
-        if {spec.seed for spec in asked} - cut_short:
+        needed = [spec for spec in asked if augmenters or spec.augmenter in PAPER_IMAGE_AUGMENTERS]
+        if {spec.seed for spec in needed} - {spec.seed for spec in needed if spec not in published}:
             return stored
         partial = partial or stored
     return partial
