@@ -1,20 +1,22 @@
-"""From a frame of contrasts to cases, pooled contrasts and a word; which cases, the plan says."""
+"""From contrasts to cases, pooled contrasts and a word; which cases, the plan says."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
-import pandas as pd
-
+from cemag.reproduction.claims.contrasts import Point
 from cemag.reproduction.claims.inference import ALPHA, Estimate, of_repetitions, pooled, runs_range
 from cemag.reproduction.claims.verdicts import Case, Verdict, word_of
 
 __all__ = ["BOTH", "Asked", "Judged", "estimate_of_sets", "judged"]
 
 BOTH = "both roles"
+Number = Literal["value", "quantity", "reference"]
 MINIMUM_SETS = 2  # of a pooled contrast
 
 
@@ -68,33 +70,33 @@ class Judged:
     pooled: Mapping[str, Estimate]
 
 
-def judged(frame: pd.DataFrame, asked: Asked, column: str = "value") -> Judged:
+def judged(points: Sequence[Point], asked: Asked, of: Number = "value") -> Judged:
     """Judge contrasts as the plan says.
 
     Parameters
     ----------
-    frame : DataFrame
-        As `cemag.reproduction.claims.contrasts` gives it.
+    points : sequence of Point
     asked : Asked
-    column : str, default="value"
-        What is held against the bound; ``"quantity"`` for the paper's plain reading.
+    of : {"value", "quantity"}
+        What is held against the bound: the contrast, or the quantity itself, for the paper's plain reading.
     """
-    cases = tuple(_cases(frame, asked, column))
-    of_roles = {role: estimate_of_sets(frame[frame["role"] == role], asked, column) for role in asked.roles}
-    both = estimate_of_sets(frame, asked, column)
+    cases = tuple(_cases(points, asked, of))
+    of_roles = {
+        role: estimate_of_sets([p for p in points if p.role == role], asked, of) for role in asked.roles
+    }
+    both = estimate_of_sets(points, asked, of)
     p_holds, p_fails = asked.p_values(both)
     verdict = word_of(cases, p_holds <= ALPHA, p_fails <= ALPHA)
-    together = {BOTH: both} if len(asked.roles) > 1 else {}
-    return Judged(verdict, cases, {**of_roles, **together})
+    return Judged(verdict, cases, {**of_roles, BOTH: both} if len(asked.roles) > 1 else of_roles)
 
 
-def _cases(frame: pd.DataFrame, asked: Asked, column: str) -> list[Case]:
-    names = ["dataset", "role", "augmenter"]
-    groups = dict(iter(frame.groupby(names, observed=True, sort=False)))
-    found = []
+def _cases(points: Sequence[Point], asked: Asked, of: Number) -> Iterator[Case]:
+    by_case = defaultdict(list)
+    for point in points:
+        by_case[point.dataset, point.role, point.augmenter].append(point)
     for key in product(asked.sets, asked.roles, asked.augmenters):
-        part = groups.get(key, frame.iloc[:0])
-        estimate = of_repetitions(part[column], asked.fold_factor)
+        own = by_case.get(key, [])
+        estimate = of_repetitions([getattr(point, of) for point in own], asked.fold_factor)
         p_holds, p_fails = asked.p_values(estimate)
         case = Case(
             *key,
@@ -103,25 +105,33 @@ def _cases(frame: pd.DataFrame, asked: Asked, column: str) -> list[Case]:
             p_fails=p_fails,
             n_run=asked.n_run[key[0], key[2]],
             n_planned=asked.n_planned,
-            measurable=len(part) > 0,
-            value=float(part["quantity"].mean()),
-            reference=float(part["reference"].mean()),
+            measurable=len(own) > 0,
+            value=_mean([point.quantity for point in own]),
+            reference=_mean([point.reference for point in own]),
         )
         if case.decision == "open":
             case = replace(case, needed=runs_range(estimate, asked.bound, asked.fold_factor))
-        found.append(case)
-    return found
+        yield case
 
 
-def estimate_of_sets(frame: pd.DataFrame, asked: Asked, column: str) -> Estimate:
+def estimate_of_sets(
+    points: Iterable[Point], asked: Asked, of: Number = "value", scale: float = 1.0
+) -> Estimate:
     """Mean over the fixed sets of the mean over repetitions, each the mean over its cases.
 
     Cases of one set share their repetitions, so they are averaged within each before anything is
     estimated. A set with one repetition has no spread and is left out; with fewer than two sets there is
     no pooled contrast.
     """
-    by_repetition = frame.groupby(["dataset", "repetition"], observed=True, sort=False)[column].mean()
-    values = {name: part.to_numpy() for name, part in by_repetition.groupby(level=0, observed=True)}
-    of_sets = [of_repetitions(values[name], asked.fold_factor) for name in asked.sets if name in values]
-    of_sets = [estimate for estimate in of_sets if estimate.n > 1]
+    by_repetition = defaultdict(list)
+    for point in points:
+        by_repetition[point.dataset, point.repetition].append(scale * getattr(point, of))
+    by_set = defaultdict(list)
+    for (dataset, _), values in by_repetition.items():
+        by_set[dataset].append(_mean(values))
+    of_sets = [of_repetitions(values, asked.fold_factor) for values in by_set.values() if len(values) > 1]
     return pooled(of_sets if len(of_sets) >= MINIMUM_SETS else [])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cemag.reproduction.claims import contrasts
-from cemag.reproduction.claims.contrasts import Published
+from cemag.reproduction.claims.contrasts import Point, Published
 from cemag.reproduction.claims.inference import Estimate, Number, at_least
 from cemag.reproduction.claims.judging import Asked, Judged, estimate_of_sets, judged
 from cemag.reproduction.claims.plan import FAMILIES, PLAN, Plan
@@ -24,7 +24,6 @@ OTHER_BOUNDS = {"C1": (10.0, 30.0), "C2": (10.0, 30.0), "C3": (40.0, 60.0)}  # o
 OTHER_POINTS = (2.0, 10.0)  # of C4b, in place of a ratio
 PER_CENT = {"C1": 100.0, "C2": 100.0, "C3": 100.0, "C4a": 100.0, "C4b": 100.0}
 MARGIN_CLAIMS = ("C1", "C3")  # against a null; what the other claims are about is not defined for margin CEs
-BOTH_ROLES = ("majority", "minority")
 Kind = Literal["null", "gauge", "rule", "bound", "score"]
 
 
@@ -139,23 +138,19 @@ def _row(claim: str, published: Published) -> Row:
     return _against_null(claim, published)
 
 
-def _asked(claim: str, published: Published, of: str = "weights") -> Asked:
+def _asked(claim: str, published: Published, of: Literal["test", "weights"] = "weights") -> Asked:
     plan, contrast = published.plan, published.plan.claims[claim]
     augmenters = contrasts.augmenters_of(published.family) if contrast.augments else ("",)
-    none = contrasts.runs_by_set(published)
-    n_run = {}
-    for name in augmenters:
-        run = contrasts.runs_by_set(published, name) if name else none
-        n_run |= {(dataset, name): min(run[dataset], none[dataset]) for dataset in none}
-    in_order = {key: n_run[key] for dataset in none for key in n_run if key[0] == dataset}
+    none = published.n_run()
+    runs = {name: published.n_run(name) if name else none for name in augmenters}
     return Asked(
-        n_run=in_order,
-        roles=("minority",) if contrast.augments else BOTH_ROLES,
+        n_run={(d, name): min(runs[name][d], none[d]) for d in none for name in augmenters},
+        roles=("minority",) if contrast.augments else contrasts.ROLES,
         augmenters=augmenters,
         n_planned=plan.repetitions(published.family),
         bound=contrast.bound,
         direction=contrast.direction,
-        fold_factor=published.fold_factors[of],
+        fold_factor=published.fold_factor(of),
     )
 
 
@@ -163,43 +158,32 @@ def _against_null(claim: str, published: Published) -> Row:
     asked = _asked(claim, published)
     null = published.plan.primary_null(claim)
     assert null is not None
-    frame = contrasts.against_null(published, claim, null)
-    found = judged(frame, asked)
+    points = contrasts.against_null(published, claim, null)
     other: dict[Kind, dict[str, str]] = {"null": {}}
     for name, kind in published.plan.nulls.items():
-        if not kind.primary and claim in kind.for_ and kind.value is None and _has(published, name):
+        if not kind.primary and claim in kind.for_ and published.of(source=name):
             other["null"][name] = judged(contrasts.against_null(published, claim, name), asked).verdict.word
-    if claim in MARGIN_CLAIMS and _has(published, null, "margin"):
+    if claim in MARGIN_CLAIMS and published.of(source=null, gauge="margin"):
         margins = contrasts.against_null(published, claim, null, "margin")
         other["gauge"] = {"margin CEs": judged(margins, asked).verdict.word}
-    plain, bounds = _plain(claim, frame, asked, published.plan)
-    if claim in OTHER_BOUNDS:
-        other["bound"] = bounds
-    return _assembled(claim, published, frame, asked, found, plain=plain, other=other)
-
-
-def _has(published: Published, source: str, gauge: str = "paper") -> bool:
-    return len(published.of(source=source, gauge=gauge)) > 0
-
-
-def _plain(
-    claim: str, frame: pd.DataFrame, asked: Asked, plan: Plan
-) -> tuple[Verdict | None, dict[str, str]]:
-    """The word by the paper's plain reading, and by other bounds in place of ours."""
-    reading = plan.claims[claim].plain_reading
+    reading = published.plan.claims[claim].plain_reading
     assert reading is not None
-    in_units = frame.assign(quantity=frame["quantity"] * PER_CENT.get(claim, 1.0))
-
-    def word(bound: float) -> Verdict:
-        return judged(in_units, replace(asked, bound=bound, direction=reading.side), "quantity").verdict
-
-    others = {f"{b:g} in place of {reading.bound:g} %": word(b).word for b in OTHER_BOUNDS.get(claim, ())}
-    return word(reading.bound), others
+    by_bound = {
+        bound: judged(
+            points,
+            replace(asked, bound=bound / PER_CENT.get(claim, 1.0), direction=reading.side),
+            "quantity",
+        ).verdict
+        for bound in (reading.bound, *OTHER_BOUNDS.get(claim, ()))
+    }
+    plain = by_bound.pop(reading.bound)
+    other["bound"] = {f"{b:g} in place of {reading.bound:g} %": v.word for b, v in by_bound.items()}
+    return _assembled(claim, published, points, asked, judged(points, asked), plain=plain, other=other)
 
 
 def _recall_gained(published: Published) -> Row:
     asked = _asked("C4a", published, of="test")
-    frame = contrasts.gained(published, "recall")
+    points = contrasts.gained(published, "recall")
     names = {
         "balanced accuracy": ("balanced_accuracy", "none"),
         "balanced accuracy beyond a moved threshold": ("balanced_accuracy", "threshold"),
@@ -207,45 +191,50 @@ def _recall_gained(published: Published) -> Row:
     }
     beside, scores = {}, {}
     for title, (score, reference) in names.items():
-        other = contrasts.gained(published, score, reference)
-        beside[title] = estimate_of_sets(_in_per_cent(other), asked, "value")
-        scores[title] = judged(other, asked).verdict.word
+        others = contrasts.gained(published, score, reference)
+        beside[title] = estimate_of_sets(others, asked, scale=100)
+        scores[title] = judged(others, asked).verdict.word
     moved = contrasts.gained(published, "recall", augmenters=["threshold"])
-    beside["recall by a moved threshold"] = estimate_of_sets(_in_per_cent(moved), asked, "value")
-    found = judged(frame, asked)
-    return _assembled("C4a", published, frame, asked, found, beside=beside, other={"score": scores})
-
-
-def _in_per_cent(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(value=100 * frame["value"])
+    beside["recall by a moved threshold"] = estimate_of_sets(moved, asked, scale=100)
+    found = judged(points, asked)
+    return _assembled("C4a", published, points, asked, found, beside=beside, other={"score": scores})
 
 
 def _required_change(published: Published) -> Row:
     asked = _asked("C4b", published)
-    frame = contrasts.required_change(published)
-    found = judged(frame, asked)
-    other: dict[Kind, dict[str, str]] = {"bound": {}}
-    points = contrasts.required_change(published, of=lambda with_it, without: 100 * (with_it - without))
-    for bound in OTHER_POINTS:
-        word = judged(points, replace(asked, bound=bound)).verdict.word
-        other["bound"][f"{bound:g} points in place of a ratio of 1.25"] = word
-    margins = contrasts.required_change(published, "margin")
-    if len(margins):
-        other["gauge"] = {"margin CEs": judged(margins, asked).verdict.word}
-    within = [
-        max(case.estimate.p_above(-asked.bound), case.estimate.p_below(asked.bound))
+    changes = contrasts.required_changes(published)
+    points, found = changes["log ratio"], judged(changes["log ratio"], asked)
+    other: dict[Kind, dict[str, str]] = {
+        "bound": {
+            f"{bound:g} points in place of a ratio of 1.25": judged(
+                changes["points"], replace(asked, bound=bound)
+            ).verdict.word
+            for bound in OTHER_POINTS
+        }
+    }
+    if changes["log ratio of margin CEs"]:
+        word = judged(changes["log ratio of margin CEs"], asked).verdict.word
+        other["gauge"] = {"margin CEs": word}
+    row = _assembled("C4b", published, points, asked, found, other=other)
+    return replace(row, equivalent=_equivalent(found, asked.bound))
+
+
+def _equivalent(found: Judged, margin: float) -> int:
+    """In at least so many cases the contrast lies within the margin on both sides (two one-sided tests)."""
+    p = [
+        max(case.estimate.p_above(-margin), case.estimate.p_below(margin))
         for case in found.cases
-        if case.decision not in ("not run", "not measurable")
+        if case.n_run and case.measurable
     ]
-    row = _assembled("C4b", published, frame, asked, found, other=other)
-    p = np.nan_to_num(np.array([*within, *[1.0] * (found.verdict.n - len(within))]), nan=1.0)
-    return replace(row, equivalent=at_least(p) if len(p) else 0)
+    return (
+        at_least(np.nan_to_num([*p, *[1.0] * (found.verdict.n - len(p))], nan=1.0)) if found.verdict.n else 0
+    )
 
 
 def _assembled(
     claim: str,
     published: Published,
-    frame: pd.DataFrame,
+    points: Sequence[Point],
     asked: Asked,
     found: Judged,
     *,
@@ -254,22 +243,30 @@ def _assembled(
     other: Mapping[Kind, Mapping[str, str]] | None = None,
 ) -> Row:
     scale = PER_CENT.get(claim, 1.0)
-    in_units = frame.assign(quantity=scale * frame["quantity"], reference=scale * frame["reference"])
-    own = published.of()
     return Row(
         claim=claim,
         family=published.family,
         verdict=found.verdict,
         cases=found.cases,
         pooled=found.pooled,
-        quantity=estimate_of_sets(in_units, asked, "quantity"),
-        reference=estimate_of_sets(in_units, asked, "reference"),
+        quantity=estimate_of_sets(points, asked, "quantity", scale),
+        reference=estimate_of_sets(points, asked, "reference", scale),
         plain=plain,
         beside=beside or {},
         other={kind: words for kind, words in (other or {}).items() if words},
         equivalent=None,
-        by_bias=float(own.groupby(["dataset", "role"], observed=True)["by_bias"].mean().mean()),
+        by_bias=_by_bias(published),
     )
+
+
+def _by_bias(published: Published) -> float:
+    """Share of the instances that the bias alone decides: mean over classes, repetitions and sets."""
+    found: dict[str, list[float]] = {}
+    for (dataset, *_), row in published.of().items():
+        if not math.isnan(row.by_bias):
+            found.setdefault(dataset, []).append(row.by_bias)
+    means = [sum(values) / len(values) for values in found.values()]
+    return sum(means) / len(means) if means else math.nan
 
 
 def _with_rules(row: Row, published: Published, rules: pd.DataFrame) -> Row:
