@@ -17,7 +17,9 @@ from cemag.reproduction.charts.images import (
 from cemag.reproduction.charts.nulls import relations_and_nulls, rules_and_nulls
 from cemag.reproduction.charts.scorecard import (
     Scorecard,
+    changes_after_data,
     claim_intervals,
+    plan_table,
     sensitivity_matrix,
     unstated_choices,
 )
@@ -41,6 +43,7 @@ __all__ = [
     "audit_times",
     "augmentation_effect",
     "ce_bars",
+    "changes_after_data",
     "claim_intervals",
     "class_profile",
     "concentration",
@@ -51,6 +54,7 @@ __all__ = [
     "learning",
     "learning_curve",
     "performance",
+    "plan_table",
     "recall_and_size",
     "relations",
     "relations_and_nulls",

@@ -18,7 +18,7 @@ from cemag.reproduction.claims.plan import PLAN, Plan
 from cemag.reproduction.runs import PAPER_IMAGE_AUGMENTERS
 from cemag.reproduction.runs.selection import PAPER_AUGMENTERS
 
-__all__ = ["CHANGES", "Point", "Published", "against_null", "augmenters_of", "gained", "required_changes"]
+__all__ = ["CHANGES", "PlannedRuns", "Point", "against_null", "augmenters_of", "gained", "required_changes"]
 
 QUANTITIES = {"C1": "required", "C2": "common_subset", "C3": "top_share", "C5a": "c5a", "C5b": "c5b"}
 COUNTED_OVER = {
@@ -61,7 +61,7 @@ def augmenters_of(family: str) -> tuple[str, ...]:
     return tuple(name for name in names if name != "none")
 
 
-class Published:
+class PlannedRuns:
     """The published frames of one family of models, as far as the plan lets them enter a verdict.
 
     Parameters
@@ -118,7 +118,7 @@ class Published:
 
 
 def against_null(
-    published: Published, claim: str, null: str = "permuted_weights", gauge: str = "paper"
+    published: PlannedRuns, claim: str, null: str = "permuted_weights", gauge: str = "paper"
 ) -> list[Point]:
     """A claim's quantity against that of a model that learned nothing, paired by repetition and class.
 
@@ -134,14 +134,16 @@ def against_null(
         value = _log_ratio(own, other) if ratio else own - other
         dataset, repetition, name = place
         points.append(Point(dataset, row.role, "", repetition, value, own, other, name, getattr(row, n)))
-    return _by_case(points, published, published.n_run())
+    both = {(dataset, repetition) for dataset, repetition, _ in nulls}
+    n_run = {name: sum(dataset == name for dataset, _ in both) for name in published.n_run()}
+    return _by_case(points, published, n_run)
 
 
 def _log_ratio(own: float, other: float) -> float:
     return math.log(own / other) if own > 0 and other > 0 else math.nan
 
 
-def required_changes(published: Published) -> dict[str, list[Point]]:
+def required_changes(published: PlannedRuns) -> dict[str, list[Point]]:
     """What augmentation does to the CEs that an instance requires, paired by instance, class and repetition.
 
     Returns
@@ -172,7 +174,7 @@ def required_changes(published: Published) -> dict[str, list[Point]]:
     return {kind: _changed(means, means[kind], counts[kind], published) for kind in CHANGES}
 
 
-def _changed(means: pd.DataFrame, value: pd.Series, counts: pd.Series, published: Published) -> list[Point]:
+def _changed(means: pd.DataFrame, value: pd.Series, counts: pd.Series, published: PlannedRuns) -> list[Point]:
     columns = (means[c] for c in ("dataset", "augmenter", "repetition", "class", "quantity", "reference"))
     points = defaultdict(list)
     for d, augmenter, r, name, own, other, v, n in zip(*columns, value, counts, strict=True):
@@ -185,13 +187,13 @@ def _changed(means: pd.DataFrame, value: pd.Series, counts: pd.Series, published
 
 
 def gained(
-    published: Published, score: str, reference: str = "none", augmenters: Sequence[str] | None = None
+    published: PlannedRuns, score: str, reference: str = "none", augmenters: Sequence[str] | None = None
 ) -> list[Point]:
     """What augmenters add to a score over another way of training, paired by repetition.
 
     Parameters
     ----------
-    published : Published
+    published : PlannedRuns
     score : {"recall", "balanced_accuracy"}
         Recall is that of the minority classes.
     reference : str, default="none"
@@ -217,7 +219,7 @@ def gained(
     ]
 
 
-def _scores(published: Published, augmenter: str, score: str) -> dict[tuple[str, int], float]:
+def _scores(published: PlannedRuns, augmenter: str, score: str) -> dict[tuple[str, int], float]:
     found = defaultdict(list)
     for (dataset, repetition, _), row in published.of(augmenter=augmenter).items():
         if row.role == "minority":
@@ -225,7 +227,7 @@ def _scores(published: Published, augmenter: str, score: str) -> dict[tuple[str,
     return {place: sum(values) / len(values) for place, values in found.items()}
 
 
-def _by_case(points: Iterable[Point], published: Published, n_run: Mapping[str, int]) -> list[Point]:
+def _by_case(points: Iterable[Point], published: PlannedRuns, n_run: Mapping[str, int]) -> list[Point]:
     """Mean over the measurable classes of each case and repetition.
 
     A class is measurable where it has a value over enough instances in enough of the repetitions that were

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cemag.reproduction.claims import contrasts
-from cemag.reproduction.claims.contrasts import Point, Published
+from cemag.reproduction.claims.contrasts import PlannedRuns, Point
 from cemag.reproduction.claims.inference import Estimate, Number, at_least
 from cemag.reproduction.claims.judging import Asked, Judged, estimate_of_sets, judged
 from cemag.reproduction.claims.plan import FAMILIES, PLAN, Plan
@@ -23,6 +23,7 @@ __all__ = ["OTHER_BOUNDS", "OTHER_POINTS", "Row", "scorecard"]
 OTHER_BOUNDS = {"C1": (10.0, 30.0), "C2": (10.0, 30.0), "C3": (40.0, 60.0)}  # of the plain reading
 OTHER_POINTS = (2.0, 10.0)  # of C4b, in place of a ratio
 PER_CENT = {"C1": 100.0, "C2": 100.0, "C3": 100.0, "C4a": 100.0, "C4b": 100.0}
+COUNTED = ("C1", "C2")
 MARGIN_CLAIMS = ("C1", "C3")  # against a null; what the other claims are about is not defined for margin CEs
 Kind = Literal["null", "gauge", "rule", "bound", "score"]
 
@@ -122,15 +123,15 @@ def scorecard(
     plan : Plan, optional
     """
     found = []
-    published = {family: Published(family, classes, instances, plan) for family in FAMILIES}
+    published = {family: PlannedRuns(family, classes, instances, plan) for family in FAMILIES}
     for claim in CLAIMS:
         for family in FAMILIES:
             row = _row(claim, published[family])
-            found.append(row if rules is None else _with_rules(row, published[family], rules))
+            found.append(row if rules is None else _with_rules(row, rules, plan))
     return found
 
 
-def _row(claim: str, published: Published) -> Row:
+def _row(claim: str, published: PlannedRuns) -> Row:
     if claim == "C4a":
         return _recall_gained(published)
     if claim == "C4b":
@@ -138,7 +139,7 @@ def _row(claim: str, published: Published) -> Row:
     return _against_null(claim, published)
 
 
-def _asked(claim: str, published: Published, of: Literal["test", "weights"] = "weights") -> Asked:
+def _asked(claim: str, published: PlannedRuns, of: Literal["test", "weights"] = "weights") -> Asked:
     plan, contrast = published.plan, published.plan.claims[claim]
     augmenters = contrasts.augmenters_of(published.family) if contrast.augments else ("",)
     none = published.n_run()
@@ -154,7 +155,7 @@ def _asked(claim: str, published: Published, of: Literal["test", "weights"] = "w
     )
 
 
-def _against_null(claim: str, published: Published) -> Row:
+def _against_null(claim: str, published: PlannedRuns) -> Row:
     asked = _asked(claim, published)
     null = published.plan.primary_null(claim)
     assert null is not None
@@ -181,7 +182,7 @@ def _against_null(claim: str, published: Published) -> Row:
     return _assembled(claim, published, points, asked, judged(points, asked), plain=plain, other=other)
 
 
-def _recall_gained(published: Published) -> Row:
+def _recall_gained(published: PlannedRuns) -> Row:
     asked = _asked("C4a", published, of="test")
     points = contrasts.gained(published, "recall")
     names = {
@@ -200,7 +201,7 @@ def _recall_gained(published: Published) -> Row:
     return _assembled("C4a", published, points, asked, found, beside=beside, other={"score": scores})
 
 
-def _required_change(published: Published) -> Row:
+def _required_change(published: PlannedRuns) -> Row:
     asked = _asked("C4b", published)
     changes = contrasts.required_changes(published)
     points, found = changes["log ratio"], judged(changes["log ratio"], asked)
@@ -233,7 +234,7 @@ def _equivalent(found: Judged, margin: float) -> int:
 
 def _assembled(
     claim: str,
-    published: Published,
+    published: PlannedRuns,
     points: Sequence[Point],
     asked: Asked,
     found: Judged,
@@ -259,7 +260,7 @@ def _assembled(
     )
 
 
-def _by_bias(published: Published) -> float:
+def _by_bias(published: PlannedRuns) -> float:
     """Share of the instances that the bias alone decides: mean over classes, repetitions and sets."""
     found: dict[str, list[float]] = {}
     for (dataset, *_), row in published.of().items():
@@ -269,6 +270,14 @@ def _by_bias(published: Published) -> float:
     return sum(means) / len(means) if means else math.nan
 
 
-def _with_rules(row: Row, published: Published, rules: pd.DataFrame) -> Row:
-    """Add the word by every other counting rule, where the records allow it."""
-    return row
+def _with_rules(row: Row, rules: pd.DataFrame, plan: Plan) -> Row:
+    """Add the word by every other counting rule, for a claim that counts CEs against a null."""
+    null = plan.primary_null(row.claim)
+    if row.claim not in COUNTED or null is None:
+        return row
+    words = {}
+    for name, frame in rules[rules["family"] == row.family].groupby("rule", sort=False):
+        runs = PlannedRuns(row.family, frame, frame.iloc[:0], plan)
+        found = judged(contrasts.against_null(runs, row.claim, null), _asked(row.claim, runs))
+        words[str(name)] = found.verdict.word
+    return replace(row, other={**row.other, "rule": words}) if words else row
