@@ -30,6 +30,8 @@ __all__ = [
     "Scorecard",
     "changes_after_data",
     "claim_intervals",
+    "coverage_of_intervals",
+    "error_rates_of_words",
     "plan_table",
     "sensitivity_matrix",
     "unstated_choices",
@@ -280,6 +282,34 @@ def changes_after_data() -> PlainTable:
         for c in PLAN.changed_after_data
     ]
     return PlainTable(pd.DataFrame(rows))
+
+
+def coverage_of_intervals() -> PlainTable:
+    """Least coverage of the nominal 95 % intervals over folds, by kind of quantity and variance factor."""
+    from cemag.reproduction.claims.coverage import published_coverage
+
+    found = published_coverage()
+    if found.empty:
+        return PlainTable(pd.DataFrame({"coverage": ["not run"]}))
+    least = found.groupby(["of", "quantity", "factor"], sort=False)["coverage"].min().unstack("factor")
+    shown = (100 * least).round(0).astype(int).astype(str) + " %"
+    shown.columns = [f"f = {factor:g}" for factor in shown.columns]
+    return PlainTable(shown.reset_index().rename(columns={"of": "measured on"}))
+
+
+def error_rates_of_words() -> PlainTable:
+    """How often simulated studies come to each word, by design and truth; wrong words are marked."""
+    from cemag.reproduction.claims.simulation import published_errors
+
+    found = published_errors()
+    if found.empty:
+        return PlainTable(pd.DataFrame({"words": ["not run"]}))
+    shares = [
+        f"{100 * share:.1f} %{' (wrong)' if wrong else ''}"
+        for share, wrong in zip(found["share"], found["wrong"], strict=True)
+    ]
+    table = found.assign(share=shares).pivot(index=["design", "truth"], columns="word", values="share")
+    return PlainTable(table[[word for word in WORD_COLOURS if word in table]].reset_index())
 
 
 def unstated_choices() -> PlainTable:

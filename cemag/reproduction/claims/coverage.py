@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from cemag.embeddings import ClassificationEmbeddings
 from cemag.metrics import WITHIN_ONE_LENGTH, n_top, sample_per_class
 from cemag.models import LogisticModel, SVMModel, embed, fit_model
+from cemag.reproduction.claims.rules import statistics_file
 from cemag.reproduction.datasets import Split, load_tabular, stratified_split
 from cemag.samplers import augment
 
@@ -332,6 +333,12 @@ def coverage(found: pd.DataFrame, factors: Sequence[float] = FACTORS) -> pd.Data
                 }
             )
     return pd.DataFrame(rows)
+
+
+def published_coverage() -> pd.DataFrame:
+    """`coverage` of the published experiment; empty where it is not there."""
+    path = statistics_file("coverage.parquet")
+    return coverage(pd.read_parquet(path)) if path.is_file() else pd.DataFrame()
 
 
 def main(path: str, n_resamples: int = 400) -> None:

@@ -34,7 +34,10 @@ def published_rows() -> list[Row]:
     StoreError
         If the file is missing or damaged.
     """
+    from cemag.reproduction.runs.keyed import log_read
+
     path = _path()
+    log_read(path)
     try:
         return _read(path, path.stat().st_mtime_ns)
     except OSError as error:

@@ -10,14 +10,21 @@ from pathlib import Path
 
 import pandas as pd
 
-__all__ = ["RULES_FILE", "published_rules"]
+__all__ = ["published_rules", "statistics_file"]
 
-RULES_FILE = "statistics/rules.parquet"
+
+def statistics_file(name: str) -> Path:
+    """Path of an experiment on the statistics themselves, beside the published records."""
+    from cemag.reproduction.runs import published_store
+    from cemag.reproduction.runs.keyed import log_read
+
+    path = Path(published_store().root) / "statistics" / name
+    if path.is_file():
+        log_read(path)
+    return path
 
 
 def published_rules() -> pd.DataFrame | None:
     """The published frame, or None: what of `published_classes` a count needs, and the column ``rule``."""
-    from cemag.reproduction.runs import published_store
-
-    path = Path(published_store().root) / RULES_FILE
+    path = statistics_file("rules.parquet")
     return pd.read_parquet(path) if path.is_file() else None

@@ -10,7 +10,7 @@ import numpy as np
 
 from cemag.reproduction.claims.inference import ALPHA, Estimate, Number, at_least
 
-__all__ = ["WORDS", "Case", "Decision", "Verdict", "Word", "word_of"]
+__all__ = ["WORDS", "Case", "Decision", "Verdict", "Word", "word_from_counts", "word_of"]
 
 Decision = Literal["holds", "fails", "open", "not measurable", "not run"]
 Word = Literal["holds", "mostly holds", "mixed", "mostly fails", "fails", "open", "not measurable", "not run"]
@@ -105,7 +105,7 @@ def word_of(cases: Sequence[Case], pooled_holds: bool, pooled_fails: bool) -> Ve
     holds, fails = at_least(p_holds), at_least(p_fails)
     if 2 * n < len(cases):
         return Verdict("not measurable", holds, fails, n)
-    return Verdict(_word(n, holds, fails, pooled_holds, pooled_fails), holds, fails, n)
+    return Verdict(word_from_counts(n, holds, fails, pooled_holds, pooled_fails), holds, fails, n)
 
 
 def _known(p: Sequence[float], n: int) -> np.ndarray:
@@ -113,7 +113,14 @@ def _known(p: Sequence[float], n: int) -> np.ndarray:
     return np.array([*np.nan_to_num(np.asarray(p, dtype=float), nan=1.0), *[1.0] * (n - len(p))])
 
 
-def _word(n: int, holds: int, fails: int, pooled_holds: bool, pooled_fails: bool) -> Word:
+def word_from_counts(n: int, holds: int, fails: int, pooled_holds: bool, pooled_fails: bool) -> Word:
+    """The plan's word for n cases, where a claim holds in at least `holds` and fails in at least `fails`.
+
+    Examples
+    --------
+    >>> word_from_counts(10, 6, 0, True, False), word_from_counts(10, 6, 1, True, False)
+    ('mostly holds', 'mixed')
+    """
     if holds == n:
         return "holds"
     if fails == n:
