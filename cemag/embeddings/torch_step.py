@@ -229,7 +229,9 @@ class _Search:
         if len(deeper) > 1 or key in deeper:
             return False
         ((new, source),) = deeper.items()
-        items = [(new, replace(source, width=own.width)) if one == key else (one, found[one]) for one in found]
+        items = [
+            (new, replace(source, width=own.width)) if one == key else (one, found[one]) for one in found
+        ]
         found.clear()
         found.update(items)
         return True
@@ -263,7 +265,11 @@ class _Search:
     def _goes_on(self, node: Node) -> bool:
         """Whether a product lies further back, and only operations between that keep rows apart."""
         call = node.call
-        if call is None or call.rivals or (call.writes is not None and not (call.output and call.output.whole)):
+        if (
+            call is None
+            or call.rivals
+            or (call.writes is not None and not (call.output and call.output.whole))
+        ):
             return False
         if call.operand is not None:
             return self._weighs(call)
@@ -438,7 +444,9 @@ def _gradients(z: Tensor, starts: list[Tensor], sources: Sequence[Source], towar
         return [source.out_of(torch.zeros_like(start)) for source, start in zip(sources, starts, strict=True)]
     unique = list({id(one): one for one in starts}.values())
     made = torch.autograd.grad(z, unique, towards, retain_graph=True, allow_unused=True)
-    by_id = {id(one): torch.zeros_like(one) if own is None else own for one, own in zip(unique, made, strict=True)}
+    by_id = {
+        id(one): torch.zeros_like(one) if own is None else own for one, own in zip(unique, made, strict=True)
+    }
     return [source.out_of(by_id[id(start)]) for source, start in zip(sources, starts, strict=True)]
 
 

@@ -113,9 +113,7 @@ class Layout:
     def of(cls, tensor: Tensor) -> Layout:
         """Read it off a tensor."""
         whole = tensor.is_contiguous() and tensor.numel() == _numel(tensor)
-        return cls(
-            tuple(tensor.size()), tensor.stride(), int(tensor.storage_offset()), _numel(tensor), whole
-        )
+        return cls(tuple(tensor.size()), tensor.stride(), int(tensor.storage_offset()), _numel(tensor), whole)
 
 
 @dataclass(eq=False)
@@ -236,7 +234,13 @@ class Tape(TorchDispatchMode):
         return output
 
     def _note(
-        self, name: str, call: Call | None, made: Tensor, place: int, depends: bool, writes: Read | None = None
+        self,
+        name: str,
+        call: Call | None,
+        made: Tensor,
+        place: int,
+        depends: bool,
+        writes: Read | None = None,
     ) -> None:
         node = Node(depends, name=name)
         first = call is not None and place == 0 and call.output is None

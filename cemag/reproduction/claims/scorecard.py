@@ -18,7 +18,7 @@ from cemag.reproduction.claims.plan import FAMILIES, PLAN, Plan
 from cemag.reproduction.claims.stated import CLAIMS
 from cemag.reproduction.claims.verdicts import Case, Verdict
 
-__all__ = ["OTHER_BOUNDS", "OTHER_POINTS", "Row", "scorecard"]
+__all__ = ["OTHER_BOUNDS", "OTHER_POINTS", "Row", "answer", "scorecard"]
 
 OTHER_BOUNDS = {"C1": (10.0, 30.0), "C2": (10.0, 30.0), "C3": (40.0, 60.0)}  # of the plain reading
 OTHER_POINTS = (2.0, 10.0)  # of C4b, in place of a ratio
@@ -126,12 +126,13 @@ def scorecard(
     published = {family: PlannedRuns(family, classes, instances, plan) for family in FAMILIES}
     for claim in CLAIMS:
         for family in FAMILIES:
-            row = _row(claim, published[family])
+            row = answer(claim, published[family])
             found.append(row if rules is None else _with_rules(row, rules, plan))
     return found
 
 
-def _row(claim: str, published: PlannedRuns) -> Row:
+def answer(claim: str, published: PlannedRuns) -> Row:
+    """Answer one claim for one family of models."""
     if claim == "C4a":
         return _recall_gained(published)
     if claim == "C4b":
