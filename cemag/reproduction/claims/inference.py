@@ -194,6 +194,8 @@ def at_least(p: ArrayLike, alpha: float = ALPHA) -> int:
 def at_least_of_each(p: Array, alpha: float = ALPHA) -> NDArray[np.intp]:
     """`at_least` for every row of (m, n) P values: (m,)."""
     n = p.shape[1]
+    if n == 0:
+        return np.zeros(len(p), dtype=np.intp)
     rejected = np.sort(p, axis=1) * np.arange(n, 0, -1) <= alpha
     return np.where(rejected.any(axis=1), n - np.argmax(rejected[:, ::-1], axis=1), 0)
 
