@@ -226,7 +226,7 @@ def _equivalent(found: Judged, margin: float) -> int:
     p = [
         max(case.estimate.p_above(-margin), case.estimate.p_below(margin))
         for case in found.cases
-        if case.n_run and case.measurable
+        if case.decision not in ("not run", "not measurable")
     ]
     return (
         at_least(np.nan_to_num([*p, *[1.0] * (found.verdict.n - len(p))], nan=1.0)) if found.verdict.n else 0

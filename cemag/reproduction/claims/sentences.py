@@ -19,7 +19,7 @@ def sentence(row: Row) -> str:
     if row.verdict.word == "not run":
         return "Not run."
     if math.isnan(row.quantity.mean):
-        return "Not measurable in enough of the runs."
+        return "Too few runs so far." if row.missing else "Not measurable in enough of the runs."
     return _SENTENCES[row.claim](row)
 
 
@@ -149,12 +149,13 @@ def cases_in_words(row: Row) -> str:
     'cases_in_words'
     """
     verdict, n = row.verdict, len(row.cases)
+    missing = f"run so far: {', '.join(row.missing)}" if row.missing else ""
     if verdict.word == "not run":
-        return "not run"
+        return missing or "not run"
     text = f"holds in at least {verdict.holds}, fails in at least {verdict.fails} of {verdict.n}"
     if unmeasured := sum(case.decision == "not measurable" for case in row.cases):
         text += f"; {unmeasured} of {n} not measurable"
-    return text + (f"; run so far: {', '.join(row.missing)}" if row.missing else "")
+    return f"{text}; {missing}" if missing else text
 
 
 def depends_in_words(row: Row) -> str:

@@ -55,8 +55,8 @@ class Case:
 
     @property
     def decision(self) -> Decision:
-        """What the two tests say of it."""
-        if self.n_run == 0:
+        """What the two tests say of it; a single repetition, which has no spread, is as good as none."""
+        if self.n_run < 2:
             return "not run"
         if not self.measurable:
             return "not measurable"
