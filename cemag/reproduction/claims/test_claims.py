@@ -183,7 +183,7 @@ def image_record(counts, augmenter="none", seed=0, **tables):
     origin = Provenance(
         cemag="0", source="0", python="0", versions={}, device="cpu", data_fingerprint="0", started="0",
         fit_seconds=0, metric_seconds=0, n_train=sum(counts), n_synthetic=0, n_test=1, n_ces=8,
-        n_distinct_ces=8,
+        n_fitted_ces=8,
     )  # fmt: skip
     names = [f"class {i}" for i in range(len(counts))]
     classes = pa.table({"class": names, "n_train": counts})
