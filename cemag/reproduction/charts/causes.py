@@ -14,7 +14,8 @@ import pandas as pd
 from cemag.charts.theme import NULL_COLOUR
 from cemag.reproduction.charts.figure import Figure
 from cemag.reproduction.experiments import Cell
-from cemag.reproduction.experiments.slopes import contrasts, mean_and_interval
+from cemag.reproduction.experiments.estimates import mean_and_interval
+from cemag.reproduction.experiments.slopes import contrasts
 
 __all__ = ["PlantedGallery", "dose_response", "planted_contrasts"]
 

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from cemag.errors import DataError
-from cemag.reproduction.experiments.slopes import contrasts_by_seed, mean_and_interval, primary, slopes
+from cemag.reproduction.experiments.estimates import mean_and_interval
+from cemag.reproduction.experiments.slopes import contrasts_by_seed, primary, slopes
 
 __all__ = ["glued"]
 

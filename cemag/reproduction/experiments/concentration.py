@@ -1,0 +1,150 @@
+"""Does concentration hold minorities back: interventions on heads, and what each of them moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+
+from cemag.embeddings import ClassificationEmbeddings
+from cemag.reproduction.datasets import DATASETS, dataset_status, load_tabular, stratified_split
+from cemag.reproduction.experiments.estimates import Estimate, over_sets
+from cemag.reproduction.experiments.heads import INTERVENTIONS, Features, head_interventions
+from cemag.reproduction.experiments.keeping import VERSION, folders_of_causes, keep, read_kept
+
+__all__ = ["PAPER_TABLES", "Answer", "changes", "head_effects", "more_concentrated", "table_features"]
+
+PAPER_TABLES = tuple(name for name, info in DATASETS.items() if not info.embedded)
+FOLDS = 5
+COSTS = 0.02  # of recall: less is said to be no cost
+
+
+def table_features(dataset: str, fold: int) -> Features:
+    """Standardised columns of a fold, and its logistic regression in the form of two rows.
+
+    With two rows of half the weights, one of them negative, the decision and every share are those of the
+    single sum, and each class has CEs of its own.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    data = load_tabular(dataset)
+    part = stratified_split(data.X, data.y, split=fold, n_splits=FOLDS, random_state=0)
+    fitted = LogisticRegression(max_iter=1000).fit(part.X_train, part.y_train)
+    weights = np.concatenate([-fitted.coef_, fitted.coef_]) / 2
+    bias = np.concatenate([-fitted.intercept_, fitted.intercept_]) / 2
+    ce = ClassificationEmbeddings(part.X_test, weights, bias)
+    return Features(part.X_train, part.y_train.astype(np.intp), ce, part.y_test.astype(np.intp))
+
+
+def head_effects(
+    tables: Sequence[str] = PAPER_TABLES, *, folders: Sequence[Path] | None = None
+) -> pd.DataFrame:
+    """Recall and concentration under each intervention: what is stored, and of what is at hand computed now.
+
+    Parameters
+    ----------
+    tables : sequence of str
+        Tabular sets, by fold. One that is neither stored nor on this machine takes no part.
+    folders : sequence of path, optional
+        Where records may lie; new ones go to the last.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `head_interventions` with ``family``, ``dataset``, ``repetition`` and ``role``.
+    """
+    homes = list(folders or folders_of_causes())
+    parts = []
+    for dataset in tables:
+        name = f"heads-tables-{dataset}-v{VERSION}.parquet"
+        path = next((home / name for home in homes if (home / name).is_file()), homes[-1] / name)
+        if not path.is_file():
+            if not dataset_status(dataset).available:
+                continue
+            start = perf_counter()
+            folds = [
+                head_interventions(table_features(dataset, k)).assign(repetition=k) for k in range(FOLDS)
+            ]
+            found = pd.concat(folds, ignore_index=True)
+            about = {"dataset": dataset, "folds": FOLDS, "seconds": round(perf_counter() - start, 1)}
+            keep(path, {name: found[name].to_numpy() for name in found}, about)
+        parts.append(read_kept(path).assign(family="tables", dataset=dataset))
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["n_train"])
+    return table.assign(role=_roles(table)) if parts else table
+
+
+def _roles(table: pd.DataFrame) -> pd.Series:
+    """Majority for the larger half of a run's classes by training size, minority for the smaller."""
+    of_run = [table[name] for name in ("family", "dataset", "repetition", "intervention")]
+    place = table["n_train"].groupby(of_run).rank(method="first")
+    classes = table["n_train"].groupby(of_run).transform("size")
+    return pd.Series(
+        np.select(
+            [place <= classes // 2, place > classes - classes // 2], ["minority", "majority"], "between"
+        ),
+        index=table.index,
+    )
+
+
+def changes(effects: pd.DataFrame) -> pd.DataFrame:
+    """What each intervention moved in the minority, against what it is compared with: one row per repetition.
+
+    Returns
+    -------
+    DataFrame
+        ``family``, ``dataset``, ``repetition``, ``intervention``, ``against``, and ``recall``, ``top_share``,
+        ``recall_before``, ``top_share_before``.
+    """
+    keys = ["family", "dataset", "repetition"]
+    minority = effects[effects["role"] == "minority"]
+    means = minority.groupby([*keys, "intervention"])[["recall", "top_share"]].mean().reset_index()
+    against = {name: one.against for name, one in INTERVENTIONS.items()}
+    means = means.assign(against=means["intervention"].map(against))
+    before = means.drop(columns="against").rename(columns={"intervention": "against"})
+    joined = means.merge(before, on=[*keys, "against"], suffixes=("", "_before"))
+    return joined[joined["intervention"] != joined["against"]].reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The plan's primary test of one family: the elastic net against dropout, in the minority.
+
+    Attributes
+    ----------
+    recall : Estimate
+        Difference of recall.
+    top_share : Estimate
+        Difference of the share of the top 10 %: the check that the intervention worked.
+    """
+
+    recall: Estimate
+    top_share: Estimate
+
+    @property
+    def verdict(self) -> str:
+        """``holds``, ``fails`` or ``open``, or ``not concluded`` where concentration did not move."""
+        if not self.top_share.low > 0:
+            return "not concluded"
+        if self.recall.high < 0:
+            return "holds"
+        return "fails" if self.recall.low > -COSTS else "open"
+
+
+def more_concentrated(effects: pd.DataFrame, family: str) -> Answer:
+    """What concentrating the CEs does to minority recall, in one family of models.
+
+    Raises
+    ------
+    DataError
+        If there is no repetition of it.
+    """
+    mine = effects[(effects["family"] == family) & (effects["role"] == "minority")]
+    keys = ["dataset", "repetition"]
+    by = mine.groupby(["intervention", *keys])[["recall", "top_share"]].mean()
+    known = {"elastic", "dropout"} <= set(by.index.get_level_values(0))
+    difference = (by.loc["elastic"] - by.loc["dropout"] if known else by.iloc[:0]).reset_index()
+    return Answer(over_sets(difference, "recall"), over_sets(difference, "top_share"))
