@@ -3,6 +3,7 @@
 from cemag.charts.renderer import enable_renderer
 from cemag.reproduction.charts.benchmarks import audit_scale, audit_times, learning_curve, standard_recipe
 from cemag.reproduction.charts.causes import PlantedGallery, dose_response, planted_contrasts
+from cemag.reproduction.charts.concentration import intervention_arrows, intervention_effects
 from cemag.reproduction.charts.embeddings import ce_bars
 from cemag.reproduction.charts.figure import Figure
 from cemag.reproduction.charts.images import (
@@ -60,6 +61,8 @@ __all__ = [
     "head_and_shares",
     "image_coverage",
     "image_settings",
+    "intervention_arrows",
+    "intervention_effects",
     "law_and_simulation",
     "learning",
     "learning_curve",

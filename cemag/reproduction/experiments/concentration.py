@@ -16,7 +16,15 @@ from cemag.reproduction.experiments.estimates import Estimate, over_sets
 from cemag.reproduction.experiments.heads import INTERVENTIONS, Features, head_interventions
 from cemag.reproduction.experiments.keeping import VERSION, folders_of_causes, keep, read_kept
 
-__all__ = ["PAPER_TABLES", "Answer", "changes", "head_effects", "more_concentrated", "table_features"]
+__all__ = [
+    "PAPER_TABLES",
+    "Answer",
+    "changes",
+    "glued",
+    "head_effects",
+    "more_concentrated",
+    "table_features",
+]
 
 PAPER_TABLES = tuple(name for name, info in DATASETS.items() if not info.embedded)
 FOLDS = 5
@@ -148,3 +156,26 @@ def more_concentrated(effects: pd.DataFrame, family: str) -> Answer:
     known = {"elastic", "dropout"} <= set(by.index.get_level_values(0))
     difference = (by.loc["elastic"] - by.loc["dropout"] if known else by.iloc[:0]).reset_index()
     return Answer(over_sets(difference, "recall"), over_sets(difference, "top_share"))
+
+
+def glued(effects: pd.DataFrame) -> dict[str, str]:
+    """Name and text of every number that the chapter speaks of, by family.
+
+    Examples
+    --------
+    >>> glued(pd.DataFrame(columns=["family"]))
+    {}
+    """
+    texts: dict[str, str] = {}
+    for family in effects["family"].unique():
+        moved = changes(effects[effects["family"] == family])
+        for name, of_one in moved.groupby("intervention"):
+            change = of_one.assign(change=of_one["recall"] - of_one["recall_before"])
+            texts[f"{family}-{name}-recall"] = str(over_sets(change, "change"))
+        answer = more_concentrated(effects, family)
+        texts |= {
+            f"{family}-answer-recall": str(answer.recall),
+            f"{family}-answer-share": str(answer.top_share),
+            f"{family}-verdict": answer.verdict,
+        }
+    return texts

@@ -1,0 +1,96 @@
+"""Heads are those of scikit-learn; interventions move what they say and leave what they say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import special
+
+from cemag.embeddings import ClassificationEmbeddings
+from cemag.metrics.concentration import of_magnitudes
+from cemag.reproduction.experiments.concentration import changes, more_concentrated
+from cemag.reproduction.experiments.heads import INTERVENTIONS, Features, fit_head, head_interventions
+
+
+@pytest.fixture(scope="module")
+def features():
+    """Three classes of 300, 60 and 15 rows that differ in some of 20 non-negative features."""
+    rng = np.random.default_rng(0)
+    means = np.abs(rng.normal(1, 0.6, (3, 20)))
+    y, labels = np.repeat([0, 1, 2], [300, 60, 15]), np.repeat([0, 1, 2], 80)
+    X, test = (np.abs(means[k] + 0.8 * rng.standard_normal((len(k), 20))) for k in (y, labels))
+    return Features(X, y, ClassificationEmbeddings(test, *fit_head(X, y, 3)), labels)
+
+
+def test_a_head_is_the_ridge_of_scikit_learn():
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((200, 4)), rng.integers(0, 3, 200)
+    weights, bias = fit_head(X, y, 3, l2=0.05)
+    fitted = LogisticRegression(C=1 / (0.05 * 200), tol=1e-8).fit(X, y)
+    np.testing.assert_allclose(weights, fitted.coef_, atol=2e-3)
+    np.testing.assert_allclose(bias - bias.mean(), fitted.intercept_ - fitted.intercept_.mean(), atol=2e-3)
+
+
+def test_an_l1_head_has_fewer_weights_and_weights_count_as_copies():
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((150, 10))
+    y = (rng.random(150) < special.expit(2 * X[:, 0])).astype(int)
+    sparse, _ = fit_head(X, y, 2, l1=0.05)
+    assert (np.abs(sparse) < 1e-3).sum() >= 12
+    weight = rng.integers(1, 4, 150)
+    counted, _ = fit_head(X, y, 2, sample_weight=weight.astype(float))
+    copied, _ = fit_head(np.repeat(X, weight, axis=0), np.repeat(y, weight), 2)
+    np.testing.assert_allclose(counted, copied, atol=2e-3)
+
+
+@pytest.mark.parametrize("name", ["bias", "tau_norm", "lws"])
+def test_bias_and_rows_leave_every_share_of_the_true_class(features, name):
+    moved = INTERVENTIONS[name].apply(features)
+    for label in range(3):
+        rows = np.flatnonzero(features.labels == label)
+        before, after = (
+            of_magnitudes(np.abs(one.of_class(rows, label))).top_share for one in (features.ce, moved)
+        )
+        np.testing.assert_allclose(after, before)
+    assert (moved.predictions != features.ce.predictions).any()
+
+
+def test_the_bias_gives_the_minority_recall_and_the_elastic_net_concentrates_more_than_dropout(features):
+    table = head_interventions(features).set_index(["intervention", "class"])
+    assert table.loc[("bias", "2"), "recall"] > table.loc[("as trained", "2"), "recall"]
+    assert table.loc[("elastic", "2"), "top_share"] > table.loc[("dropout", "2"), "top_share"]
+    assert set(table["n_train"]) == {300, 60, 15}
+    assert set(table.index.get_level_values(0)) == set(INTERVENTIONS)
+
+
+def effects_with(recall, share):
+    rng = np.random.default_rng(3)
+    rows = [
+        {
+            "family": "tables",
+            "dataset": dataset,
+            "repetition": k,
+            "intervention": name,
+            "role": "minority",
+            "recall": 0.5 + (recall if name == "elastic" else 0) + 0.005 * rng.standard_normal(),
+            "top_share": 0.4 + (share if name == "elastic" else 0) + 0.005 * rng.standard_normal(),
+        }
+        for dataset in ("a", "b")
+        for k in range(5)
+        for name in ("as trained", "bias", "retrained", "dropout", "elastic")
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("recall", "share", "word"),
+    [(-0.2, 0.1, "holds"), (0.1, 0.1, "fails"), (-0.02, 0.1, "open"), (-0.2, 0.0, "not concluded")],
+)
+def test_the_answer_is_what_recall_does_where_concentration_moved(recall, share, word):
+    assert more_concentrated(effects_with(recall, share), "tables").verdict == word
+
+
+def test_changes_are_against_the_head_as_trained_or_retrained():
+    table = changes(effects_with(0.1, 0.1)).groupby(["intervention", "against"]).size()
+    assert set(table.index) == {("bias", "as trained"), ("dropout", "retrained"), ("elastic", "retrained")}
