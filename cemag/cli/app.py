@@ -218,12 +218,11 @@ def claims(
         bool, typer.Option("--write", help="Publish the verdicts, and the table in the README.")
     ] = False,
 ) -> None:
-    """Print every claim with its verdict from the published records."""
+    """Print every claim with its published verdict; with --check or --write, judge the records anew."""
     from cemag.cli.reports import check_claims, show_claims, write_claims
-    from cemag.reproduction.claims import scorecard
-    from cemag.reproduction.runs import published_studies
+    from cemag.reproduction.claims import from_records, published_rows
 
-    rows = scorecard(published_studies())
+    rows = from_records() if check or write else published_rows()
     if write:
         write_claims(rows)
     show_claims(rows)

@@ -10,11 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cemag.reproduction.runs.evidence import centre_of, factors_of, training_view
     from cemag.reproduction.runs.execute import run
     from cemag.reproduction.runs.grid import GridResult, grid_specs, run_grid
     from cemag.reproduction.runs.image_spec import NETWORKS, AnySpec, ImageRunSpec, parse_spec, read_spec
     from cemag.reproduction.runs.keyed import KeyedRecords, RunSummary, project_root
-    from cemag.reproduction.runs.publish import Published, publish, published_groups
+    from cemag.reproduction.runs.publication import Published, publish, published_groups
     from cemag.reproduction.runs.published import (
         PublishedStore,
         published_classes,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         PAPER_IMAGE_AUGMENTERS,
         SCALES,
         Scale,
+        authors_specs,
         image_specs,
         scale_of,
         shuffled_label_specs,
@@ -43,16 +45,17 @@ if TYPE_CHECKING:
 
 # the command line lists records without what computes them
 _HOMES = {
+    "evidence": ["centre_of", "factors_of", "training_view"],
     "execute": ["run"],
     "grid": ["GridResult", "grid_specs", "run_grid"],
     "image_spec": ["NETWORKS", "AnySpec", "ImageRunSpec", "parse_spec", "read_spec"],
     "keyed": ["KeyedRecords", "RunSummary", "project_root"],
-    "publish": ["Published", "publish", "published_groups"],
+    "publication": ["Published", "publish", "published_groups"],
     "published": ["PublishedStore", "published_classes", "published_instances", "published_store"],
     "record": ["Provenance", "RunRecord"],
     "scales": [
         *("MOVED_THRESHOLDS", "PAPER_IMAGE_AUGMENTERS", "SCALES", "Scale"),
-        *("image_specs", "scale_of", "shuffled_label_specs"),
+        *("authors_specs", "image_specs", "scale_of", "shuffled_label_specs"),
     ],
     "spec": ["RECORD_VERSION", "RunSpec"],
     "store": ["RunStore", "default_store"],
@@ -79,7 +82,10 @@ __all__ = [
     "RunSummary",
     "Scale",
     "Study",
+    "authors_specs",
+    "centre_of",
     "default_store",
+    "factors_of",
     "grid_specs",
     "image_specs",
     "image_study",
@@ -98,6 +104,7 @@ __all__ = [
     "scale_of",
     "shuffled_label_specs",
     "tabular_study",
+    "training_view",
 ]
 
 

@@ -128,6 +128,21 @@ class ImageRunSpec(Spec):
             )
         return self
 
+    @model_validator(mode="after")
+    def _authors_have_one_network(self) -> Self:
+        if self.weights == "trained":
+            return self
+        from cemag.samplers import IMAGE_AUGMENTERS
+
+        fixed = {"dataset": "cifar10", "imbalance_ratio": 100, "n_max": 5000, "network": "resnet32"}
+        fixed |= {"classes": None, "size": None, "imbalance": "exp", "labels": "own"}
+        for field, value in fixed.items():
+            if (found := getattr(self, field)) != value:
+                raise ValueError(f"{field} is {found!r}: the authors' network has {value!r}")
+        if self.augmenter != "none" and IMAGE_AUGMENTERS[self.augmenter].stage != "embedding":
+            raise ValueError(f"augmenter is {self.augmenter!r}: the authors' network is not trained anew")
+        return self
+
     @property
     def model_name(self) -> str:
         """What was trained, in one word."""
@@ -157,7 +172,7 @@ class ImageRunSpec(Spec):
 
         if IMAGE_AUGMENTERS[self.augmenter].stage != "embedding":
             return self
-        return self.parse({k: v for k, v in self.model_dump().items() if k not in AFTER_TRAINING})
+        return self.with_(augmenter="none")
 
 
 AnySpec = RunSpec | ImageRunSpec

@@ -158,7 +158,7 @@ class _Tables(Mapping[str, pa.Table]):
 @dataclass(frozen=True)
 class _Footer:
     runs: tuple[RunSummary, ...]
-    columns: dict[str, list[str]]  # of each table
+    columns: dict[str, dict[str, str]]  # of each table: its columns, and what they are called in the file
     rows: dict[str, tuple[int, int]]  # where it starts, and how many it has
 
 
@@ -189,10 +189,11 @@ def _read(path: Path, stamp: Stamp, table: str) -> pa.Table:
     footer = _footer(path, stamp)
     if table not in footer.columns:
         raise StoreError(f"{path}: holds no table {table}")
-    wanted = ["key", *footer.columns[table]]
+    own = footer.columns[table]
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        rows = file.read(columns=wanted)
-    return rows.slice(*footer.rows[table]).select(wanted).combine_chunks().replace_schema_metadata(None)
+        rows = file.read(columns=["key", *own.values()]).slice(*footer.rows[table])
+    rows = rows.select(["key", *own.values()]).rename_columns(["key", *own])
+    return rows.combine_chunks().replace_schema_metadata(None)
 
 
 def write_published(records: Sequence[RunRecord], name: str, root: Path) -> list[Path]:
@@ -236,15 +237,18 @@ def _below_one_another(records: Sequence[RunRecord], name: str) -> pa.Table:
 
 def _write(path: Path, tables: Mapping[str, pa.Table], runs: Sequence[RunSummary]) -> None:
     """Write tables below one another, in one row group: one for each would have more metadata than values."""
+    columns = _names_in_file(tables)
     sizes = [len(table) for table in tables.values()]
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     said = {
         "runs": [asdict(run) for run in runs],
-        "columns": {name: table.column_names[1:] for name, table in tables.items()},
+        "columns": columns,
         "rows": dict(zip(tables, zip(starts, sizes, strict=True), strict=True)),
     }
     below = [
-        table.add_column(0, "table", pa.array([name] * len(table))).replace_schema_metadata(None)
+        table.rename_columns(["key", *columns[name].values()])
+        .add_column(0, "table", pa.array([name] * len(table)))
+        .replace_schema_metadata(None)
         for name, table in tables.items()
     ]
     whole = pa.concat_tables(below, promote_options="default").combine_chunks()
@@ -259,6 +263,21 @@ def _write(path: Path, tables: Mapping[str, pa.Table], runs: Sequence[RunSummary
             write_statistics=False,
             write_page_checksum=True,
         )
+
+
+def _names_in_file(tables: Mapping[str, pa.Table]) -> dict[str, dict[str, str]]:
+    """Columns of each table, and what the file calls them where two of one name differ in type."""
+    types: dict[str, pa.DataType] = {}
+    return {
+        name: {
+            field.name: field.name
+            if types.setdefault(field.name, field.type) == field.type
+            else f"{field.name} of {name}"
+            for field in table.schema
+            if field.name != "key"
+        }
+        for name, table in tables.items()
+    }
 
 
 def _summary(record: RunRecord) -> RunSummary:

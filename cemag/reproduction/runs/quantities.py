@@ -111,7 +111,12 @@ def instances_table(judged: Judged, rows: NDArray[np.intp]) -> pa.Table:
 
 
 def quantities_table(
-    model: Judged, nulls: Mapping[str, Judged], n_train: Mapping[str, int], *, random_state: int
+    model: Judged,
+    nulls: Mapping[str, Judged],
+    n_train: Mapping[str, int],
+    *,
+    permuted: bool,
+    random_state: int,
 ) -> pa.Table:
     """Every quantity of the plan, of a model and of its nulls.
 
@@ -119,10 +124,11 @@ def quantities_table(
     ----------
     model : Judged
     nulls : mapping of str to Judged
-        Models that learned nothing, by name. Where there are any, the model with its weights permuted,
-        `DRAWS` times over, is measured as well.
+        Models that learned nothing, by name.
     n_train : mapping of str to int
         Training instances of each class, as they were before augmentation.
+    permuted : bool
+        Whether the model with its weights permuted, `DRAWS` times over, is one of the nulls.
     random_state : int
         Deals the weights.
 
@@ -139,7 +145,8 @@ def quantities_table(
     >>> rng = np.random.default_rng(0)
     >>> ce = ClassificationEmbeddings(rng.random((50, 8)), rng.normal(size=(3, 8)))
     >>> judged = Judged(ce, ce.predictions, TrainingView(ce, ce.predictions), np.zeros(8))
-    >>> table = quantities_table(judged, {}, {"0": 9, "1": 5, "2": 2}, random_state=0)
+    >>> n_train = {"0": 9, "1": 5, "2": 2}
+    >>> table = quantities_table(judged, {}, n_train, permuted=False, random_state=0)
     >>> table.num_rows, table["source"].unique().to_pylist()  # two gauges, three classes
     (6, ['model'])
     """
@@ -147,9 +154,9 @@ def quantities_table(
     rows = list(_rows_of("model", 0, model, n_train, is_null=False))
     for source, null in nulls.items():
         rows += _rows_of(source, 0, null, n_train, is_null=True)
-    for draw in range(DRAWS if nulls else 0):
-        permuted = model.with_permuted_weights(random_state + draw)
-        rows += _rows_of("permuted_weights", draw, permuted, n_train, is_null=True)
+    for draw in range(DRAWS if permuted else 0):
+        dealt = model.with_permuted_weights(random_state + draw)
+        rows += _rows_of("permuted_weights", draw, dealt, n_train, is_null=True)
     return pa.Table.from_pylist(rows)
 
 

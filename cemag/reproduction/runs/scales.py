@@ -12,10 +12,12 @@ from cemag.errors import check_known
 from cemag.reproduction.runs.image_spec import ImageRunSpec
 
 __all__ = [
+    "AUTHORS",
     "MOVED_THRESHOLDS",
     "PAPER_IMAGE_AUGMENTERS",
     "SCALES",
     "Scale",
+    "authors_specs",
     "image_specs",
     "scale_of",
     "shuffled_label_specs",
@@ -25,6 +27,7 @@ PAPER_IMAGE_AUGMENTERS = ("none", "ros", "remix", "dsm", "eos")
 MOVED_THRESHOLDS = ("threshold", "tau_norm", "crt")
 OTHERS = ("rebalanced_mixup", "eos_published_code", "deepsmote")
 ALL = (*PAPER_IMAGE_AUGMENTERS, *MOVED_THRESHOLDS, *OTHERS)
+AUTHORS = ("none", "eos", "threshold", "tau_norm")  # as trained, published EOS head, bias moved, normalised
 N_OTHERS = 3  # repetitions of the other methods, and of networks trained on shuffled labels
 LIKE = {"places": "miniplaces", "inaturalist": "tiny_imagenet_taxa"}  # the real set, and what stands in
 MINIPLACES = ("airport_terminal", "amusement_park", "aquarium", "baseball_field", "shed")  # the first five
@@ -213,6 +216,17 @@ def shuffled_label_specs(scale: str, **choices: Any) -> list[ImageRunSpec]:
         for spec in specs
         if spec.seed in SCALES[scale].seeds_of(spec.dataset, "none", "shuffled")
     ]
+
+
+def authors_specs() -> list[ImageRunSpec]:
+    """Runs on the network that the paper's first author published: its own head and others.
+
+    Examples
+    --------
+    >>> [spec.augmenter for spec in authors_specs()]
+    ['none', 'eos', 'threshold', 'tau_norm']
+    """
+    return image_specs("paper", datasets=["cifar10"], augmenters=AUTHORS, seeds=[0], weights="authors")
 
 
 def _settings(scale: Scale, name: str) -> dict[str, Any]:

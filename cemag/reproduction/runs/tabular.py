@@ -190,7 +190,9 @@ def _measured(spec: RunSpec, fitted: FittedTable) -> dict[str, pa.Table]:
         tables |= null_tables(own, nulls, random_state=spec.data_seed)
         tables["cutoff"] = cutoffs(own.ce, own.y, train=own.train)
     n_train = {str(c): int((split.y_train == c).sum()) for c in own.ce.classes}
-    tables["quantities"] = quantities_table(own, nulls, n_train, random_state=spec.data_seed)
+    tables["quantities"] = quantities_table(
+        own, nulls, n_train, permuted=bool(nulls), random_state=spec.data_seed
+    )
     tables["instances"] = instances_table(own, fitted.rows[split.test_rows[rows]])
     return tables
 
