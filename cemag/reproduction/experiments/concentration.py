@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -15,6 +16,8 @@ from cemag.reproduction.datasets import DATASETS, dataset_status, load_tabular, 
 from cemag.reproduction.experiments.estimates import Estimate, over_sets
 from cemag.reproduction.experiments.heads import INTERVENTIONS, Features, head_interventions
 from cemag.reproduction.experiments.keeping import VERSION, folders_of_causes, keep, read_kept
+from cemag.reproduction.runs import RunRecord, published_classes, published_store
+from cemag.reproduction.runs.evidence import factors_of, training_view
 
 __all__ = [
     "PAPER_TABLES",
@@ -23,6 +26,7 @@ __all__ = [
     "glued",
     "head_effects",
     "more_concentrated",
+    "network_features",
     "table_features",
 ]
 
@@ -48,8 +52,16 @@ def table_features(dataset: str, fold: int) -> Features:
     return Features(part.X_train, part.y_train.astype(np.intp), ce, part.y_test.astype(np.intp))
 
 
+def network_features(record: RunRecord) -> Features:
+    """Stored embeddings of a published network without augmentation, and its head; no network, no images."""
+    train, test = training_view(record), factors_of(record)
+    return Features(
+        train.ce.features[:], train.ce.label_indices(train.y), test.ce, test.ce.label_indices(test.y)
+    )
+
+
 def head_effects(
-    tables: Sequence[str] = PAPER_TABLES, *, folders: Sequence[Path] | None = None
+    tables: Sequence[str] = PAPER_TABLES, *, networks: bool = True, folders: Sequence[Path] | None = None
 ) -> pd.DataFrame:
     """Recall and concentration under each intervention: what is stored, and of what is at hand computed now.
 
@@ -57,6 +69,8 @@ def head_effects(
     ----------
     tables : sequence of str
         Tabular sets, by fold. One that is neither stored nor on this machine takes no part.
+    networks : bool, default=True
+        Whether published networks without augmentation take part, by seed.
     folders : sequence of path, optional
         Where records may lie; new ones go to the last.
 
@@ -68,21 +82,51 @@ def head_effects(
     homes = list(folders or folders_of_causes())
     parts = []
     for dataset in tables:
-        name = f"heads-tables-{dataset}-v{VERSION}.parquet"
-        path = next((home / name for home in homes if (home / name).is_file()), homes[-1] / name)
-        if not path.is_file():
-            if not dataset_status(dataset).available:
-                continue
-            start = perf_counter()
-            folds = [
-                head_interventions(table_features(dataset, k)).assign(repetition=k) for k in range(FOLDS)
-            ]
-            found = pd.concat(folds, ignore_index=True)
-            about = {"dataset": dataset, "folds": FOLDS, "seconds": round(perf_counter() - start, 1)}
-            keep(path, {name: found[name].to_numpy() for name in found}, about)
-        parts.append(read_kept(path).assign(family="tables", dataset=dataset))
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["n_train"])
-    return table.assign(role=_roles(table)) if parts else table
+        if dataset_status(dataset).available or _home(homes, "tables", dataset):
+            parts.append(_kept(homes, "tables", dataset, partial(_of_table, dataset)))
+    for key, dataset, seed in _published_networks() if networks else ():
+        found = _kept(homes, "networks", f"{dataset}-{seed}", partial(_of_network, key, seed))
+        parts.append(found.assign(dataset=dataset))
+    if not parts:
+        return pd.DataFrame(columns=["family", "dataset", "repetition", "intervention", "role"])
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(role=_roles(table))
+
+
+def _of_table(dataset: str) -> pd.DataFrame:
+    folds = [head_interventions(table_features(dataset, k)).assign(repetition=k) for k in range(FOLDS)]
+    return pd.concat(folds, ignore_index=True)
+
+
+def _of_network(key: str, seed: int) -> pd.DataFrame:
+    return head_interventions(network_features(published_store().get(key))).assign(repetition=seed)
+
+
+def _published_networks() -> list[tuple[str, str, int]]:
+    """Key, data set and seed of every published network without augmentation."""
+    rows = published_classes()
+    chosen = rows[(rows["family"] == "cnn") & (rows["source"] == "model") & (rows["augmenter"] == "none")]
+    found = chosen[["key", "dataset", "repetition"]].drop_duplicates().itertuples(index=False)
+    return sorted(found, key=lambda row: row[1:])
+
+
+def _name(family: str, what: str) -> str:
+    return f"heads-{family}-{what}-v{VERSION}.parquet"
+
+
+def _home(homes: Sequence[Path], family: str, what: str) -> Path | None:
+    return next((path for home in homes if (path := home / _name(family, what)).is_file()), None)
+
+
+def _kept(homes: Sequence[Path], family: str, what: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """Read a record of one set, or make it and keep it."""
+    path = _home(homes, family, what)
+    if path is None:
+        path, start = homes[-1] / _name(family, what), perf_counter()
+        found = make()
+        about = {"of": what, "seconds": round(perf_counter() - start, 1)}
+        keep(path, {name: found[name].to_numpy() for name in found}, about)
+    return read_kept(path).assign(family=family, dataset=what)
 
 
 def _roles(table: pd.DataFrame) -> pd.Series:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from cemag.errors import StoreError
 from cemag.files import written_whole
 from cemag.reproduction.runs.published import published_store
-from cemag.reproduction.runs.record import package_versions, source_digest
+from cemag.reproduction.runs.source import package_versions, source_digest
 from cemag.reproduction.runs.store import default_store
 
 __all__ = ["VERSION", "folders_of_causes", "keep", "read_kept"]
