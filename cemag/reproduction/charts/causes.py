@@ -52,7 +52,9 @@ def dose_response(effects: pd.DataFrame) -> Figure:
     chart = alt.layer(
         base.mark_line(strokeDash=[4, 3], opacity=0.6).encode(x=x, y="ceiling:Q", color=colour),
         base.mark_rule(strokeWidth=1.5).encode(x=x, y="low:Q", y2="high:Q", color=colour),
-        base.mark_line(point=True).encode(x=x, y=y, color=colour, shape="L:N", tooltip=tips),
+        base.mark_line(point=True).encode(
+            x=x, y=y, color=colour, shape=alt.Shape("L:N").title("evidence"), tooltip=tips
+        ),
     ).properties(width=290, height=270)
     facets = chart.facet(alt.Facet("balance:N").title(None).sort("descending"))
     return Figure(facets.add_params(choice), data.drop(columns="decay"))
@@ -81,7 +83,7 @@ def planted_contrasts(effects: pd.DataFrame) -> Figure:
     )
     tips = ["cell:N", "L:N", "n:Q", *(alt.Tooltip(f"{c}:Q", format=".3g") for c in ("mean", "low", "high"))]
     points = base.mark_point(filled=True, size=50).encode(
-        x="mean:Q", y=y, yOffset=offset, color=colour, shape=alt.Shape("L:N"), tooltip=tips
+        x="mean:Q", y=y, yOffset=offset, color=colour, shape=alt.Shape("L:N").title("evidence"), tooltip=tips
     )
     chart = alt.layer(zero, rules, points).properties(width=240, height=alt.Step(11))
     facet = alt.Facet("quantity:N").title(None)
