@@ -64,7 +64,7 @@ def over_sets(table: pd.DataFrame, column: str) -> Estimate:
     --------
     >>> table = pd.DataFrame({"dataset": ["a"] * 3 + ["b"] * 3, "x": [1.0, 2.0, 3.0, 5.0, 6.0, 7.0]})
     >>> str(over_sets(table, "x"))
-    '4.000 (2.866 to 5.134)'
+    '4.000 (2.867 to 5.133)'
     """
     by = table.dropna(subset=[column]).groupby("dataset")[column].agg(["mean", "var", "size"])
     by = by[by["size"] > 1]
