@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cemag.embeddings import ClassificationEmbeddings
+from cemag.errors import DataError
 from cemag.reproduction.datasets import DATASETS, dataset_status, load_tabular, stratified_split
 from cemag.reproduction.experiments.estimates import Estimate, over_sets
 from cemag.reproduction.experiments.heads import INTERVENTIONS, Features, head_interventions
@@ -22,17 +24,29 @@ from cemag.reproduction.runs.evidence import factors_of, training_view
 __all__ = [
     "PAPER_TABLES",
     "Answer",
+    "beyond_size",
     "changes",
     "glued",
     "head_effects",
     "more_concentrated",
     "network_features",
     "table_features",
+    "weight_norms",
 ]
 
 PAPER_TABLES = tuple(name for name, info in DATASETS.items() if not info.embedded)
 FOLDS = 5
 COSTS = 0.02  # of recall: less is said to be no cost
+NOT_RUN = "(not run)"
+SPOKEN_OF = (
+    "bias-recall",
+    "crt-recall",
+    "elastic-recall",
+    "elastic-share",
+    "dropout-recall",
+    "dropout-share",
+)
+SPOKEN_OF += ("answer-recall", "answer-share", "verdict")
 
 
 def table_features(dataset: str, fold: int) -> Features:
@@ -203,23 +217,76 @@ def more_concentrated(effects: pd.DataFrame, family: str) -> Answer:
 
 
 def glued(effects: pd.DataFrame) -> dict[str, str]:
-    """Name and text of every number that the chapter speaks of, by family.
+    """Name and text of every number that the chapter speaks of, by family; changes are in percentage points.
 
     Examples
     --------
-    >>> glued(pd.DataFrame(columns=["family"]))
-    {}
+    >>> glued(head_effects([], networks=False))["tables-verdict"]
+    '(not run)'
     """
-    texts: dict[str, str] = {}
+    texts = {f"{family}-{name}": NOT_RUN for family in ("tables", "networks") for name in SPOKEN_OF}
+    texts["networks-beyond-size"] = NOT_RUN
     for family in effects["family"].unique():
         moved = changes(effects[effects["family"] == family])
         for name, of_one in moved.groupby("intervention"):
-            change = of_one.assign(change=of_one["recall"] - of_one["recall_before"])
-            texts[f"{family}-{name}-recall"] = str(over_sets(change, "change"))
-        answer = more_concentrated(effects, family)
-        texts |= {
-            f"{family}-answer-recall": str(answer.recall),
-            f"{family}-answer-share": str(answer.top_share),
-            f"{family}-verdict": answer.verdict,
-        }
+            for column in ("recall", "top_share"):
+                change = of_one.assign(change=100 * (of_one[column] - of_one[f"{column}_before"]))
+                key = f"{family}-{name}-{'recall' if column == 'recall' else 'share'}"
+                with suppress(DataError):  # a single repetition has no interval
+                    texts[key] = over_sets(change, "change").points
+        with suppress(DataError):
+            answer = more_concentrated(effects, family)
+            texts |= {
+                f"{family}-answer-recall": answer.recall.times(100).points,
+                f"{family}-answer-share": answer.top_share.times(100).points,
+                f"{family}-verdict": answer.verdict,
+            }
+    with suppress(DataError):
+        texts["networks-beyond-size"] = str(beyond_size(effects, weight_norms()))
     return texts
+
+
+def beyond_size(effects: pd.DataFrame, norms: pd.DataFrame) -> Estimate:
+    """Partial correlation of recall with the top share over classes, given their size, weight norm and set.
+
+    Parameters
+    ----------
+    effects : DataFrame
+        From `head_effects`; the networks as trained are used, each class's mean over repetitions.
+    norms : DataFrame
+        ``dataset``, ``class``, ``norm``: mean norm of each class's weights, from `weight_norms`.
+
+    Returns
+    -------
+    Estimate
+        With Fisher's interval; n is the number of classes.
+
+    Raises
+    ------
+    DataError
+        If there are too few classes to tell.
+    """
+    mine = effects[(effects["family"] == "networks") & (effects["intervention"] == "as trained")]
+    by = mine.groupby(["dataset", "class"])[["recall", "top_share", "n_train"]].mean().reset_index()
+    table = by.merge(norms, on=["dataset", "class"])
+    sets = pd.get_dummies(table["dataset"], dtype=float).to_numpy()
+    given = np.column_stack([np.log(table["n_train"]), np.log(table["norm"]), sets]).astype(float)
+    freedom = len(table) - given.shape[1] - 2
+    if freedom < 1:
+        raise DataError(f"{len(table)} classes are too few for a partial correlation given {given.shape[1]}")
+    both = table[["recall", "top_share"]].to_numpy(dtype=float)
+    rest = both - given @ np.linalg.lstsq(given, both, rcond=None)[0]
+    r = float(np.corrcoef(rest.T)[0, 1])
+    half = 1.959964 / np.sqrt(freedom)
+    return Estimate(r, float(np.tanh(np.arctanh(r) - half)), float(np.tanh(np.arctanh(r) + half)), len(table))
+
+
+def weight_norms() -> pd.DataFrame:
+    """Mean norm of each class's weights over the published networks without augmentation."""
+    heads = published_store().table("head")
+    names = {key: dataset for key, dataset, _ in _published_networks()}
+    mine = heads[heads["key"].isin(names)]
+    norms = (mine["weight"] ** 2).groupby([mine["key"], mine["class"]]).sum() ** 0.5
+    table = norms.rename("norm").reset_index()
+    table = table.assign(dataset=table["key"].map(names))
+    return table.groupby(["dataset", "class"])["norm"].mean().reset_index()

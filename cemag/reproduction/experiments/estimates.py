@@ -33,6 +33,15 @@ class Estimate:
         """``holds`` if the interval lies above 0, ``fails`` if below, else ``open``."""
         return "holds" if self.low > 0 else "fails" if self.high < 0 else "open"
 
+    @property
+    def points(self) -> str:
+        """The same as text in percentage points."""
+        return f"{self.value:+.1f} points ({self.low:+.1f} to {self.high:+.1f})"
+
+    def times(self, scale: float) -> Estimate:
+        """The same in another unit."""
+        return Estimate(scale * self.value, scale * self.low, scale * self.high, self.n)
+
     def __str__(self) -> str:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
