@@ -2,7 +2,12 @@
 
 from cemag.charts.renderer import enable_renderer
 from cemag.reproduction.charts.benchmarks import audit_scale, audit_times, learning_curve, standard_recipe
-from cemag.reproduction.charts.causes import PlantedGallery, dose_response, planted_contrasts
+from cemag.reproduction.charts.causes import (
+    CausalAnswers,
+    PlantedGallery,
+    dose_response,
+    planted_contrasts,
+)
 from cemag.reproduction.charts.concentration import intervention_arrows, intervention_effects
 from cemag.reproduction.charts.embeddings import ce_bars
 from cemag.reproduction.charts.figure import Figure
@@ -46,6 +51,7 @@ from cemag.reproduction.charts.theory import (
 from cemag.reproduction.charts.verdicts import VerdictTable
 
 __all__ = [
+    "CausalAnswers",
     "Figure",
     "Gallery",
     "PlantedGallery",

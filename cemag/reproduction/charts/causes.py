@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -14,10 +15,11 @@ import pandas as pd
 from cemag.charts.theme import NULL_COLOUR
 from cemag.reproduction.charts.figure import Figure
 from cemag.reproduction.experiments import Cell
+from cemag.reproduction.experiments.answers import Answer
 from cemag.reproduction.experiments.estimates import mean_and_interval
 from cemag.reproduction.experiments.slopes import contrasts
 
-__all__ = ["PlantedGallery", "dose_response", "planted_contrasts"]
+__all__ = ["CausalAnswers", "PlantedGallery", "dose_response", "planted_contrasts"]
 
 
 def dose_response(effects: pd.DataFrame) -> Figure:
@@ -88,6 +90,38 @@ def planted_contrasts(effects: pd.DataFrame) -> Figure:
     chart = alt.layer(zero, rules, points).properties(width=240, height=alt.Step(11))
     facet = alt.Facet("quantity:N").title(None)
     return Figure(chart.facet(facet, columns=2).resolve_scale(x="independent"), data)
+
+
+@dataclass(frozen=True)
+class CausalAnswers:
+    """The causal questions and their answers, one row each.
+
+    Parameters
+    ----------
+    answers : sequence of Answer
+        From `cemag.reproduction.experiments.answers`.
+    """
+
+    answers: Sequence[Answer]
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self.answers))
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (one.question, one.design, *_told(one), f"<b>{escape(one.verdict)}</b>") for one in self.answers
+        ]
+        heads = ("question", "design", "effect (95 % interval)", "n", "verdict")
+        head = "".join(f"<th>{name}</th>" for name in heads)
+        body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+        return f"<table class='cemag-table'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _told(answer: Answer) -> tuple[str, str]:
+    """Effect with its unit, and how many repetitions it is over."""
+    if answer.effect is None:
+        return "–", "–"
+    return f"{answer.effect} {escape(answer.unit)}", str(answer.effect.n)
 
 
 @dataclass(frozen=True)
