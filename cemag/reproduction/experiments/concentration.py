@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ from cemag.errors import DataError
 from cemag.reproduction.datasets import DATASETS, dataset_status, load_tabular, stratified_split
 from cemag.reproduction.experiments.estimates import Estimate, over_sets
 from cemag.reproduction.experiments.heads import INTERVENTIONS, Features, head_interventions
-from cemag.reproduction.experiments.keeping import VERSION, folders_of_causes, keep, read_kept
+from cemag.reproduction.experiments.keeping import folders_of_causes, home_of, kept
 from cemag.reproduction.runs import RunRecord, published_classes, published_store
 from cemag.reproduction.runs.evidence import factors_of, training_view
 
@@ -30,6 +29,7 @@ __all__ = [
     "head_effects",
     "more_concentrated",
     "network_features",
+    "plain_networks",
     "table_features",
     "weight_norms",
 ]
@@ -96,11 +96,13 @@ def head_effects(
     homes = list(folders or folders_of_causes())
     parts = []
     for dataset in tables:
-        if dataset_status(dataset).available or _home(homes, "tables", dataset):
-            parts.append(_kept(homes, "tables", dataset, partial(_of_table, dataset)))
-    for key, dataset, seed in _published_networks() if networks else ():
-        found = _kept(homes, "networks", f"{dataset}-{seed}", partial(_of_network, key, seed))
-        parts.append(found.assign(dataset=dataset))
+        name = f"heads-tables-{dataset}"
+        if dataset_status(dataset).available or home_of(homes, name):
+            found = kept(homes, name, partial(_of_table, dataset))
+            parts.append(found.assign(family="tables", dataset=dataset))
+    for key, dataset, seed in plain_networks() if networks else ():
+        found = kept(homes, f"heads-networks-{dataset}-{seed}", partial(_of_network, key, seed))
+        parts.append(found.assign(family="networks", dataset=dataset))
     if not parts:
         return pd.DataFrame(columns=["family", "dataset", "repetition", "intervention", "role"])
     table = pd.concat(parts, ignore_index=True)
@@ -116,31 +118,12 @@ def _of_network(key: str, seed: int) -> pd.DataFrame:
     return head_interventions(network_features(published_store().get(key))).assign(repetition=seed)
 
 
-def _published_networks() -> list[tuple[str, str, int]]:
+def plain_networks() -> list[tuple[str, str, int]]:
     """Key, data set and seed of every published network without augmentation."""
     rows = published_classes()
     chosen = rows[(rows["family"] == "cnn") & (rows["source"] == "model") & (rows["augmenter"] == "none")]
     found = chosen[["key", "dataset", "repetition"]].drop_duplicates().itertuples(index=False)
     return sorted(found, key=lambda row: row[1:])
-
-
-def _name(family: str, what: str) -> str:
-    return f"heads-{family}-{what}-v{VERSION}.parquet"
-
-
-def _home(homes: Sequence[Path], family: str, what: str) -> Path | None:
-    return next((path for home in homes if (path := home / _name(family, what)).is_file()), None)
-
-
-def _kept(homes: Sequence[Path], family: str, what: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    """Read a record of one set, or make it and keep it."""
-    path = _home(homes, family, what)
-    if path is None:
-        path, start = homes[-1] / _name(family, what), perf_counter()
-        found = make()
-        about = {"of": what, "seconds": round(perf_counter() - start, 1)}
-        keep(path, {name: found[name].to_numpy() for name in found}, about)
-    return read_kept(path).assign(family=family, dataset=what)
 
 
 def _roles(table: pd.DataFrame) -> pd.Series:
@@ -284,7 +267,7 @@ def beyond_size(effects: pd.DataFrame, norms: pd.DataFrame) -> Estimate:
 def weight_norms() -> pd.DataFrame:
     """Mean norm of each class's weights over the published networks without augmentation."""
     heads = published_store().table("head")
-    names = {key: dataset for key, dataset, _ in _published_networks()}
+    names = {key: dataset for key, dataset, _ in plain_networks()}
     mine = heads[heads["key"].isin(names)]
     norms = (mine["weight"] ** 2).groupby([mine["key"], mine["class"]]).sum() ** 0.5
     table = norms.rename("norm").reset_index()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pandas as pd
@@ -18,7 +19,7 @@ from cemag.reproduction.runs.published import published_store
 from cemag.reproduction.runs.source import package_versions, source_digest
 from cemag.reproduction.runs.store import default_store
 
-__all__ = ["VERSION", "folders_of_causes", "keep", "read_kept"]
+__all__ = ["VERSION", "folders_of_causes", "home_of", "keep", "kept", "read_kept"]
 
 VERSION = 1  # raised when the same settings come to mean other numbers
 ROOMS = ("reproduction/experiments",)
@@ -57,3 +58,19 @@ def read_kept(path: Path) -> pd.DataFrame:
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:160]
         raise StoreError(f"{path}: damaged record ({reason}); delete it to run it again") from None
+
+
+def home_of(homes: Sequence[Path], name: str) -> Path | None:
+    """Where a record of this name lies, in the first folder that has it."""
+    return next((path for home in homes if (path := home / f"{name}-v{VERSION}.parquet").is_file()), None)
+
+
+def kept(homes: Sequence[Path], name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """Read a record, or make its table and keep it in the last of the folders."""
+    path = home_of(homes, name)
+    if path is None:
+        path, start = homes[-1] / f"{name}-v{VERSION}.parquet", perf_counter()
+        found = make()
+        about = {"of": name, "seconds": round(perf_counter() - start, 1)}
+        keep(path, {column: found[column].to_numpy() for column in found}, about)
+    return read_kept(path)
