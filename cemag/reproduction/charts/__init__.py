@@ -5,6 +5,7 @@ from cemag.reproduction.charts.benchmarks import audit_scale, audit_times, learn
 from cemag.reproduction.charts.causes import (
     CausalAnswers,
     PlantedGallery,
+    deletions,
     dose_response,
     planted_contrasts,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "class_profile",
     "concentration",
     "coverage_of_intervals",
+    "deletions",
     "dose_response",
     "enable_renderer",
     "error_rates_of_words",

@@ -19,7 +19,7 @@ from cemag.reproduction.experiments.answers import Answer
 from cemag.reproduction.experiments.estimates import mean_and_interval
 from cemag.reproduction.experiments.slopes import contrasts
 
-__all__ = ["CausalAnswers", "PlantedGallery", "dose_response", "planted_contrasts"]
+__all__ = ["CausalAnswers", "PlantedGallery", "deletions", "dose_response", "planted_contrasts"]
 
 
 def dose_response(effects: pd.DataFrame) -> Figure:
@@ -90,6 +90,35 @@ def planted_contrasts(effects: pd.DataFrame) -> Figure:
     chart = alt.layer(zero, rules, points).properties(width=240, height=alt.Step(11))
     facet = alt.Facet("quantity:N").title(None)
     return Figure(chart.facet(facet, columns=2).resolve_scale(x="independent"), data)
+
+
+def deletions(effects: pd.DataFrame) -> Figure:
+    """What a class's leading feature adds to it, as rows are left out where it is high, or at random.
+
+    Mean over classes and networks, as a share of the effect with no row left out; 95 % interval over networks.
+    """
+    keys = ["dataset", "repetition", "class"]
+    start = effects[effects["dose"] == 0].groupby([*keys, "arm"])["effect"].mean().rename("start")
+    share = effects.join(start, on=[*keys, "arm"]).assign(
+        share=lambda table: table["effect"] / table["start"]
+    )
+    of_network = share.groupby(["dataset", "repetition", "arm", "dose"])["share"].mean().reset_index()
+    rows = []
+    for (dataset, arm, dose), of_one in of_network.groupby(["dataset", "arm", "dose"]):
+        one = mean_and_interval(of_one["share"])
+        found = {"dataset": dataset, "arm": arm, "dose": dose, "mean": one.value, "n": one.n}
+        rows.append(found | {"low": one.low, "high": one.high})
+    data = pd.DataFrame(rows, columns=["dataset", "arm", "dose", "mean", "low", "high", "n"])
+    x = alt.X("dose:Q").title("share of the class's rows left out")
+    colour = alt.Color("arm:N").title("left out")
+    base = alt.Chart(data)
+    tips = ["dataset:N", "arm:N", "n:Q", *(alt.Tooltip(f"{c}:Q", format=".3g") for c in ("dose", "mean"))]
+    y = alt.Y("mean:Q").title("effect / effect with all rows")
+    chart = alt.layer(
+        base.mark_rule(strokeWidth=1.5).encode(x=x, y="low:Q", y2="high:Q", color=colour),
+        base.mark_line(point=True).encode(x=x, y=y, color=colour, tooltip=tips),
+    ).properties(width=230, height=220)
+    return Figure(chart.facet(alt.Facet("dataset:N").title(None), columns=3), data)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from cemag.reproduction.experiments.answers import answers, causes_answers
 from cemag.reproduction.experiments.cells import causes_plan, cells_of, planted_effects
 from cemag.reproduction.experiments.glued import glued
 from cemag.reproduction.experiments.keeping import folders_of_causes
+from cemag.reproduction.experiments.natural import natural_effects
 from cemag.reproduction.experiments.planted import Cell, bayes_effect
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "cells_of",
     "folders_of_causes",
     "glued",
+    "natural_effects",
     "planted_effects",
 ]

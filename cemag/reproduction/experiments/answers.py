@@ -10,6 +10,7 @@ from cemag.errors import DataError
 from cemag.reproduction.experiments.cells import cells_of, planted_effects
 from cemag.reproduction.experiments.concentration import head_effects, more_concentrated
 from cemag.reproduction.experiments.estimates import Estimate
+from cemag.reproduction.experiments.natural import natural_effects
 from cemag.reproduction.experiments.slopes import primary
 
 __all__ = ["Answer", "answers", "causes_answers"]
@@ -77,4 +78,5 @@ def causes_answers(folders: Sequence[Path]) -> Iterator[str]:
     for cell in [*cells_of("networks"), *cells_of("tables")]:
         rows = planted_effects([cell], folders=folders)
         yield f"{cell.name}: {len(rows)} effects"
+    yield f"natural features: {len(natural_effects(folders))} effects"
     yield from map(str, answers(folders))

@@ -1,7 +1,7 @@
 """Natural features: does taking a feature's rows out of training make it small? On stored embeddings.
 
-The extractor is frozen. Of one class the rows where a feature is high are left out of the head's training, against
-as many rows of the class at random; the head is fitted anew, and what the feature adds to the class is measured.
+The extractor is frozen. Of one class the rows where a feature is high are left out of the head's training,
+against as many rows of the class at random; then it is measured what the feature adds to the class.
 """
 
 from __future__ import annotations
