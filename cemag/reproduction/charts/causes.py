@@ -95,7 +95,7 @@ def planted_contrasts(effects: pd.DataFrame) -> Figure:
 def deletions(effects: pd.DataFrame) -> Figure:
     """What a class's leading feature adds to it, as rows are left out where it is high, or at random.
 
-    Mean over classes and networks, as a share of the effect with no row left out; 95 % interval over networks.
+    Mean over classes and networks, as a share of the effect with all rows; 95 % interval over networks.
     """
     keys = ["dataset", "repetition", "class"]
     start = effects[effects["dose"] == 0].groupby([*keys, "arm"])["effect"].mean().rename("start")
