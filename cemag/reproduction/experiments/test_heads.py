@@ -7,8 +7,9 @@ from scipy import special
 
 from cemag.embeddings import ClassificationEmbeddings
 from cemag.metrics.concentration import of_magnitudes
-from cemag.reproduction.experiments.concentration import changes, more_concentrated
+from cemag.reproduction.experiments.concentration import beyond_size, changes, more_concentrated
 from cemag.reproduction.experiments.heads import INTERVENTIONS, Features, fit_head, head_interventions
+from cemag.reproduction.experiments.natural import deletion_effects, targeted_against_random
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +95,48 @@ def test_the_answer_is_what_recall_does_where_concentration_moved(recall, share,
 def test_changes_are_against_the_head_as_trained_or_retrained():
     table = changes(effects_with(0.1, 0.1)).groupby(["intervention", "against"]).size()
     assert set(table.index) == {("bias", "as trained"), ("dropout", "retrained"), ("elastic", "retrained")}
+
+
+def test_leaving_a_features_rows_out_takes_more_of_it_than_as_many_at_random():
+    rng = np.random.default_rng(4)
+    y = np.repeat([0, 1], 200)
+    X = np.abs(rng.normal(1, 0.5, (400, 6)))
+    X[:100, 0] += 2  # half of the first class has the feature, the second class never
+    one = Features(X, y, ClassificationEmbeddings(X, *fit_head(X, y, 2)), y)
+    table = deletion_effects(one).query("`class` == '0'").set_index(["arm", "dose"])
+    assert (table["feature"] == 0).all()
+    start = table.loc[("targeted", 0.0), "effect"]
+    assert table.loc[("random", 0.0), "effect"] == pytest.approx(start)
+    assert table.loc[("targeted", 0.6), "effect"] < 0.3 * start < table.loc[("random", 0.6), "effect"]
+
+
+def test_what_targeting_takes_is_the_difference_as_a_share_of_the_whole():
+    rows = [
+        {"dataset": d, "repetition": k, "class": "a", "arm": arm, "dose": dose, "effect": effect + 0.01 * k}
+        for d in ("x", "y")
+        for k in range(3)
+        for arm, dose, effect in (
+            *(("targeted", 0.0, 2.0), ("random", 0.0, 2.0)),
+            *(("targeted", 0.9, 0.5), ("random", 0.9, 1.5)),
+        )
+    ]
+    found = targeted_against_random(pd.DataFrame(rows))
+    assert found.value == pytest.approx(0.5, abs=0.01)
+    assert found.n == 6
+
+
+def test_partial_correlations_are_those_of_least_squares_residuals():
+    rng = np.random.default_rng(5)
+    n = 12
+    size, top = rng.integers(20, 500, 2 * n), rng.random(2 * n)
+    sets, names = np.repeat(["s", "t"], n), [str(k) for k in range(n)] * 2
+    norm = rng.random(2 * n) + 1
+    recall = 0.1 * np.log(size) - 0.5 * top + 0.05 * rng.standard_normal(2 * n) + (sets == "t")
+    effects = pd.DataFrame(
+        {"family": "networks", "intervention": "as trained", "dataset": sets, "class": names}
+        | {"recall": recall, "top_share": top, "n_train": size}
+    )
+    found = beyond_size(effects, pd.DataFrame({"dataset": sets, "class": names, "norm": norm}))
+    inverse = np.linalg.inv(np.corrcoef(np.stack([recall, top, np.log(size), np.log(norm), sets == "t"])))
+    assert found.value == pytest.approx(-inverse[0, 1] / np.sqrt(inverse[0, 0] * inverse[1, 1]))
+    assert found.high < -0.5
