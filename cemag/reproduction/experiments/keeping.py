@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from cemag.errors import StoreError
 from cemag.files import written_whole
+from cemag.reproduction.runs.keyed import log_read
 from cemag.reproduction.runs.published import published_store
 from cemag.reproduction.runs.source import package_versions, source_digest
 from cemag.reproduction.runs.store import default_store
@@ -54,10 +55,12 @@ def read_kept(path: Path) -> pd.DataFrame:
         If it is damaged.
     """
     try:
-        return pq.read_table(path, page_checksum_verification=True).to_pandas()
+        table = pq.read_table(path, page_checksum_verification=True).to_pandas()
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:160]
         raise StoreError(f"{path}: damaged record ({reason}); delete it to run it again") from None
+    log_read(path)
+    return table
 
 
 def home_of(homes: Sequence[Path], name: str) -> Path | None:
