@@ -35,9 +35,10 @@ def glued(networks: pd.DataFrame, tables: pd.DataFrame, natural: pd.DataFrame) -
         "tables-least": _contrast(tables, "balanced", 1e-4),
         "tables-most": _contrast(tables, "balanced", 10.0),
     }
-    texts["natural"] = NOT_RUN
+    texts |= {"natural": NOT_RUN, "natural-own": NOT_RUN}
     with suppress(DataError):  # no two networks of a set are published
         texts["natural"] = str(targeted_against_random(natural))
+        texts["natural-own"] = str(targeted_against_random(natural, "the class"))
     try:
         answer = primary(networks)
     except DataError:

@@ -9,7 +9,7 @@ from cemag.embeddings import ClassificationEmbeddings
 from cemag.metrics.concentration import of_magnitudes
 from cemag.reproduction.experiments.concentration import beyond_size, changes, more_concentrated
 from cemag.reproduction.experiments.heads import INTERVENTIONS, Features, fit_head, head_interventions
-from cemag.reproduction.experiments.natural import deletion_effects, targeted_against_random
+from cemag.reproduction.experiments.natural import _highest, deletion_effects, targeted_against_random
 
 
 @pytest.fixture(scope="module")
@@ -102,17 +102,25 @@ def test_changes_are_against_the_head_as_trained_or_retrained():
     assert set(table.index) == {("bias", "as trained"), ("dropout", "retrained"), ("elastic", "retrained")}
 
 
-def test_leaving_a_features_rows_out_takes_more_of_it_than_as_many_at_random():
+def test_rows_left_out_of_a_class_take_evidence_and_of_every_class_frequency():
     rng = np.random.default_rng(4)
-    y = np.repeat([0, 1], 200)
-    X = np.abs(rng.normal(1, 0.5, (400, 6)))
-    X[:100, 0] += 2  # half of the first class has the feature, the second class never
+    y = np.repeat([0, 1], 400)
+    X = np.abs(rng.normal(1, 0.5, (800, 6)))
+    X[:200, 0] += 2  # half of the first class has the feature, a tenth of the second
+    X[400:440, 0] += 2
     one = Features(X, y, ClassificationEmbeddings(X, *fit_head(X, y, 2)), y)
-    table = deletion_effects(one).query("`class` == '0'").set_index(["arm", "dose"])
-    assert (table["feature"] == 0).all()
-    start = table.loc[("targeted", 0.0), "effect"]
-    assert table.loc[("random", 0.0), "effect"] == pytest.approx(start)
-    assert table.loc[("targeted", 0.6), "effect"] < 0.3 * start < table.loc[("random", 0.6), "effect"]
+    table = deletion_effects(one).query("`class` == '0'").set_index(["arm", "dose"])["effect"]
+    start = table[("highest of the class", 0.0)]
+    assert start > 0
+    np.testing.assert_allclose(table.xs(0.0, level="dose"), start)
+    assert table[("highest of the class", 0.6)] < 0 < table[("random of the class", 0.6)]
+    assert table[("highest of every class", 0.3)] > 0
+
+
+def test_the_highest_rows_are_an_equal_share_of_each_class():
+    key, y = np.array([0.1, 0.9, 0.5, 0.7, 0.3, 0.2]), np.array([0, 0, 0, 0, 1, 1])
+    assert _highest(key, y, [0, 1], 0.5).tolist() == [3, 1, 4]
+    assert _highest(key, y, [0], 0.0).tolist() == []
 
 
 def test_what_targeting_takes_is_the_difference_as_a_share_of_the_whole():
@@ -121,8 +129,8 @@ def test_what_targeting_takes_is_the_difference_as_a_share_of_the_whole():
         for d in ("x", "y")
         for k in range(3)
         for arm, dose, effect in (
-            *(("targeted", 0.0, 2.0), ("random", 0.0, 2.0)),
-            *(("targeted", 0.9, 0.5), ("random", 0.9, 1.5)),
+            *(("highest of every class", 0.0, 2.0), ("random of every class", 0.0, 2.0)),
+            *(("highest of every class", 0.9, 0.5), ("random of every class", 0.9, 1.5)),
         )
     ]
     found = targeted_against_random(pd.DataFrame(rows))
