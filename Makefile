@@ -9,13 +9,19 @@ UV := $(shell command -v uv 2>/dev/null || echo _build/uv/bin/uv)
 # byte code is compiled once and kept, wherever the caller's shell says otherwise: every kernel and worker starts faster
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help book test check serve bench lock clean
+.PHONY: help book pdf conf test check serve bench lock clean
 
 help:  ## list what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 book: $(READY)  ## run the notebooks whose inputs changed and render the book (PROFILE=cpu for the paper's data)
 	@$(BIN)/cemag book --profile $(PROFILE)
+
+pdf: $(READY)  ## make the book, and all of it as one PDF (needs Chromium or Chrome)
+	@$(BIN)/cemag book --profile $(PROFILE) --pdf
+
+conf: $(READY)  ## write conf.py, for sphinx-build, from _config.yml
+	@$(BIN)/jupyter-book config sphinx . >/dev/null
 
 serve: $(READY)  ## serve the built book on this machine
 	@$(BIN)/cemag serve

@@ -2,8 +2,9 @@
 
 In an offline Jupyter Book page none of Altair's renderers works: `html` loads from a CDN, `jupyter` needs
 widget scripts, the MIME type of version 6 fails nbformat's validation, and the inlined bundle collides with
-a global of Sphinx's. Ours emits a few lines that call ``vegaEmbed``, which the book loads once from
-``_static/vega-bundle.js`` (see `cemag.reproduction.publishing.sphinx_ext`).
+a global of Sphinx's. Ours emits a place for the chart and its specification as plain data; the book's pages
+draw it there, once without a script and again, to be played with, when it comes into view
+(see `cemag.reproduction.publishing.chart_pages`).
 """
 
 from __future__ import annotations
@@ -23,24 +24,8 @@ RENDERER = "cemag_book"
 _drawn = count(1)
 
 TEMPLATE = """\
-<div id="{name}" class="cemag-chart" role="figure"><p>Run this cell again to draw the chart.</p></div>
-<script>
-(function () {{
-  var element = document.getElementById("{name}");
-  var spec = {spec};
-  var actions = {{export: true, source: true, compiled: false, editor: false}};
-  function draw() {{
-    if (!window.vegaEmbed) return;
-    element.replaceChildren();
-    window.vegaEmbed(element, spec, {{renderer: "svg", actions: actions}}).catch(function (error) {{
-      element.textContent = "The chart could not be drawn: " + error.message;
-      console.error(error);
-    }});
-  }}
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", draw);
-  else draw();
-}})();
-</script>"""
+<div id="{name}" class="cemag-chart"><p>Run this cell again to draw the chart.</p></div>
+<script type="application/json" class="cemag-spec">{spec}</script>"""
 
 
 def vega_bundle() -> str:
@@ -53,7 +38,7 @@ def vega_bundle() -> str:
 
 
 def _to_html(spec: dict[str, Any], **_: Any) -> dict[str, str]:
-    """Return the MIME bundle of a Vega-Lite specification: a container and the script that fills it."""
+    """Return the MIME bundle of a Vega-Lite specification: a container and, after it, what is to fill it."""
     text = json.dumps(spec, separators=(",", ":"), sort_keys=True)
     # the same run of a notebook, the same page; the count tells apart two drawings of one chart
     name = f"chart-{uuid5(NAMESPACE_OID, text).hex[:12]}-{next(_drawn)}"

@@ -254,9 +254,10 @@ def book(
     parameter: Parameters = None,
     jobs: Jobs = None,
     force: Annotated[bool, typer.Option("--force", help="Run every notebook again.")] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Print the whole book to a PDF as well.")] = False,
 ) -> None:
     """Execute the notebooks whose inputs changed and render the book."""
-    from cemag.reproduction.publishing import build_book
+    from cemag.reproduction.publishing import build_book, html_folder, write_pdf
 
     root = _root()
     result = build_book(
@@ -264,6 +265,8 @@ def book(
     )
     print(f"book: {result.index}")
     print(f"open it in a browser, or serve it: cemag serve  ({result.seconds:.1f} s)")
+    if pdf:
+        print(f"pdf: {write_pdf(html_folder(root), root / '_build' / 'cemag.pdf')}")
 
 
 @app.command()

@@ -34,6 +34,7 @@ from cemag.reproduction.charts.studies import (
     relations,
     required,
 )
+from cemag.reproduction.charts.sweep import sweep
 from cemag.reproduction.charts.verdicts import VerdictTable
 
 __all__ = [
@@ -69,5 +70,6 @@ __all__ = [
     "sensitivity_matrix",
     "side_by_side",
     "standard_recipe",
+    "sweep",
     "unstated_choices",
 ]

@@ -8,15 +8,17 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from cemag.errors import CemagError
 from cemag.reproduction.claims.plan import PLAN, Plan
 from cemag.reproduction.runs import PAPER_IMAGE_AUGMENTERS
 from cemag.reproduction.runs.selection import PAPER_AUGMENTERS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["CHANGES", "PlannedRuns", "Point", "against_null", "augmenters_of", "gained", "required_changes"]
 

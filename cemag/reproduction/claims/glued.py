@@ -28,7 +28,7 @@ def glued_verdicts(family: str) -> dict[str, str]:
 def glued(study: Study) -> dict[str, str]:
     """Return name and text of every number that a tabular chapter glues into its prose.
 
-    Names are ``runs``, ``datasets``, ``origin``; ``rule-low``, ``rule-high`` and ``rule-least`` (range over
+    Names are ``runs``, ``datasets``, ``origin``, ``ratios``; ``rule-low``, ``rule-high`` and ``rule-least`` (range over
     the rules of the mean share of CEs that a minority instance requires, and the rule that asks least);
     ``top-share``, ``null-share``, ``permuted-share``; ``n-none``, ``n-ros``, ``n-ros-distinct`` (CEs a run);
     those of `circularity`.
@@ -39,8 +39,19 @@ def glued(study: Study) -> dict[str, str]:
         "runs": f"{len(runs)}",
         "datasets": ", ".join(runs["dataset"].unique()),
         "origin": ", ".join(f"{count} from {name}" for name, count in origin.items()),
+        "ratios": ratios(runs),
     }
     return texts | _rules(study) | _shares(study) | _counts(runs) | circularity(study)
+
+
+def ratios(runs: pd.DataFrame) -> str:
+    """The imbalance of every data set, and whether it is its own: a ratio below that changes nothing."""
+    if runs.empty:
+        return "(not run)"
+    own = runs["imbalance_ratio"].isna().map({True: ":1 by nature", False: ":1"})
+    said = runs["ratio"].map("{:.3g}".format) + own
+    by_set = said.groupby(runs["data_set"], sort=False).unique()
+    return "; ".join(f"{name} {' and '.join(texts)}" for name, texts in by_set.items())
 
 
 def _rules(study: Study) -> dict[str, str]:

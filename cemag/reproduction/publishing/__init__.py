@@ -5,5 +5,6 @@ Writes under ``_build`` of the project and nowhere else (`run_notebook`: the one
 
 from cemag.reproduction.publishing.book import BuildResult, build_book, html_folder, run_notebook
 from cemag.reproduction.publishing.serve import serve
+from cemag.reproduction.publishing.whole import write_pdf
 
-__all__ = ["BuildResult", "build_book", "html_folder", "run_notebook", "serve"]
+__all__ = ["BuildResult", "build_book", "html_folder", "run_notebook", "serve", "write_pdf"]

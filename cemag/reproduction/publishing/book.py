@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,7 @@ def _render(site: Path, digest: str, *, force: bool, report: Any) -> bool:
     if not force and stamp.is_file() and stamp.read_text() == digest:
         report("nothing changed since the last build")
         return False
+    _check_version()
     # a failed build must not be mistaken for a finished one by the next
     renderer_changed = stamp.is_file() and stamp.read_text()[64:] != digest[64:]
     stamp.unlink(missing_ok=True)
@@ -166,6 +168,16 @@ def _render(site: Path, digest: str, *, force: bool, report: Any) -> bool:
     stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.write_text(digest)
     return True
+
+
+def _check_version() -> None:
+    """Refuse a Jupyter Book that knows nothing of ``_config.yml``."""
+    found = version("jupyter-book")
+    if int(found.partition(".")[0]) >= 2:
+        raise NotebookError(
+            f"jupyter-book {found} is installed, which has no _config.yml: this book needs version 1, "
+            'as in pip install "jupyter-book<2"'
+        )
 
 
 def _reasons(log: str) -> str:

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+import gzip
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from cemag.errors import CemagError, one_line
 
 __all__ = ["make_server", "serve"]
 
 
+COMPRESSED = (".html", ".css", ".js", ".svg", ".csv")
+
+
 class _Quiet(SimpleHTTPRequestHandler):
+    """Serves text compressed, as hosts of pages do, and prints nothing for each request."""
+
     def log_message(self, format: str, *args: object) -> None:
-        """Print nothing for each request."""
+        """Print nothing."""
+
+    def send_head(self) -> Any:
+        """Send a file's head and return what is to follow it."""
+        path = Path(self.translate_path(self.path))
+        if path.is_dir():
+            path /= "index.html"
+        accepted = "gzip" in self.headers.get("Accept-Encoding", "")
+        if not accepted or path.suffix not in COMPRESSED or not path.is_file():
+            return super().send_head()
+        content = gzip.compress(path.read_bytes(), compresslevel=6, mtime=0)
+        self.send_response(200)
+        self.send_header("Content-Type", self.guess_type(str(path)))
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        return BytesIO(content)
 
 
 def make_server(folder: Path, port: int = 0) -> ThreadingHTTPServer:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 __all__ = ["lay_out"]
 
-COPIED = ("_toc.yml", "book")
+COPIED = ("_toc.yml", "book", "CHANGELOG.md", "README.md")
+GENERATED_BRANCH = "generated-notebooks"
 
 
 def lay_out(root: Path, site: Path, executed: Mapping[str, Path], profile: str) -> str:
@@ -34,8 +37,7 @@ def lay_out(root: Path, site: Path, executed: Mapping[str, Path], profile: str) 
         Digest of every file of the site.
     """
     wanted: dict[Path, bytes] = {}
-    for name in COPIED:
-        source = root / name
+    for source in [root / name for name in COPIED if (root / name).exists()]:
         files = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.is_file())
         wanted |= {path.relative_to(root): path.read_bytes() for path in files}
     for name, copy in executed.items():
@@ -53,7 +55,22 @@ def _configuration(path: Path, profile: str) -> bytes:
     config["execute"] = {"execute_notebooks": "off"}
     config["only_build_toc_files"] = True
     config.setdefault("parse", {}).setdefault("myst_substitutions", {})["profile"] = profile
+    if repository := os.environ.get("CEMAG_REPOSITORY"):
+        _lead_to(config, repository)
     return yaml.safe_dump(config, sort_keys=True).encode()
+
+
+def _lead_to(config: dict[str, Any], repository: str) -> None:
+    """Show the buttons that a repository makes work: its issues, and its notebooks in Binder and Colab.
+
+    Both open the generated notebooks, which the workflow that publishes the pages keeps on a branch of
+    their own: the sources are text, which neither runs.
+    """
+    config["repository"] = {"url": repository, "branch": GENERATED_BRANCH}
+    config.setdefault("html", {}).update(use_issues_button=True, use_repository_button=True)
+    config.setdefault("launch_buttons", {}).update(
+        binderhub_url="https://mybinder.org", colab_url="https://colab.research.google.com"
+    )
 
 
 def _write(site: Path, wanted: Mapping[Path, bytes]) -> None:

@@ -1,8 +1,9 @@
 """Sphinx extension of the book: charts and mathematics that need no network, numbers that stay put.
 
-Listed in ``_config.yml``. It writes the one script that draws all charts, has notebooks that Sphinx itself
-executes (plain ``jupyter-book build .``) use the book's renderer, and renders mathematics as MathML, which
-browsers draw without a script.
+Listed in ``_config.yml``. It writes the one script that draws all charts, draws each in the page, has
+notebooks that Sphinx itself executes (plain ``jupyter-book build .``) use the book's renderer, renders
+mathematics as MathML, which browsers draw without a script, and takes from the finished pages what none of
+them needs.
 """
 
 from __future__ import annotations
@@ -13,15 +14,25 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
 
 from cemag.charts.renderer import BOOK_VARIABLE, vega_bundle
+from cemag.reproduction.publishing import bibliography
+from cemag.reproduction.publishing.build_facts import environment_rows, notebook_rows
+from cemag.reproduction.publishing.chart_pages import finish_page
+from cemag.reproduction.publishing.downloads import write_downloads
+from cemag.reproduction.publishing.glossary import mark_terms
+from cemag.reproduction.publishing.light_pages import lighten
 from cemag.reproduction.publishing.mathml import MathError, to_mathml
 
 __all__ = ["setup"]
 
 BUNDLE = "vega-bundle.js"
+GLOSSARY = "book/glossary"
+NO_TERMS_ON = (GLOSSARY, "book/notation", "book/references", "book/changelog")
 logger = logging.getLogger(__name__)
 
 
@@ -29,11 +40,33 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension."""
     os.environ[BOOK_VARIABLE] = "1"
     app.set_html_assets_policy("per_page")
-    app.add_js_file(BUNDLE, priority=100)
     app.connect("builder-inited", _write_bundle)
+    app.connect("html-page-context", _finish_page, priority=900)
+    app.connect("build-finished", _lighten)
+    app.add_directive("cemag-build", BuildFacts)
+    bibliography.register()
     app.connect("config-inited", _load_nothing_from_elsewhere)
     app.add_html_math_renderer("mathml", (_visit_math, None), (_visit_math_block, None))
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+class BuildFacts(SphinxDirective):
+    """A table of what this build rests on: ``edition``, ``environment`` or ``notebooks``."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        self.env.note_reread()  # it is of this build, not of the one that read the page last
+        source = Path(self.env.srcdir)
+        if self.arguments[0] == "notebooks":
+            heads, rows = ("notebook", "state", "seconds"), notebook_rows(source / "notebooks")
+        else:
+            heads, rows = ("what", "value"), environment_rows(source, self.arguments[0])
+        lines = [f"| {' | '.join(row)} |" for row in (heads, ("---",) * len(heads), *rows)]
+        holder = nodes.container()
+        self.state.nested_parse(StringList(lines, source=str(self.get_source_info()[0])), 0, holder)
+        return list(holder.children)
 
 
 def _write_bundle(app: Sphinx) -> None:
@@ -44,6 +77,32 @@ def _write_bundle(app: Sphinx) -> None:
     if not target.is_file() or target.read_text(encoding="utf-8") != bundle:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(bundle, encoding="utf-8")
+
+
+def _finish_page(app: Sphinx, pagename: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
+    context["default_mode"] = "auto"  # the theme says that no mode is an invalid one
+    if context.get("body"):
+        to_static = context["pathto"]("_static/", 1)
+        body = finish_page(context["body"], pagename, Path(app.outdir) / "_static", to_static)
+        if pagename not in NO_TERMS_ON and GLOSSARY in app.env.all_docs:
+            body = mark_terms(body, _terms(app), context["pathto"](GLOSSARY))
+        context["body"] = body
+
+
+def _terms(app: Sphinx) -> dict[str, str]:
+    """Definition of each term of the glossary."""
+    items = app.env.get_doctree(GLOSSARY).findall(nodes.definition_list_item)
+    return {
+        term.astext(): " ".join(item.next_node(nodes.definition).astext().split())
+        for item in items
+        for term in item.findall(nodes.term)
+    }
+
+
+def _lighten(app: Sphinx, exception: Exception | None) -> None:
+    if exception is None and app.builder.format == "html":
+        lighten(Path(app.outdir))
+        write_downloads(Path(app.outdir), os.environ.get("CEMAG_REPOSITORY", ""))
 
 
 def _load_nothing_from_elsewhere(app: Sphinx, config: Any) -> None:

@@ -1,0 +1,40 @@
+"""One style for references in the text and in the list: authors and year."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from cemag.errors import extra
+
+with extra("book"):
+    from pybtex.plugin import register_plugin
+    from pybtex.style.formatting.plain import Style as Plain
+    from pybtex.style.labels import BaseLabelStyle
+
+__all__ = ["STYLE", "register"]
+
+STYLE = "cemag"
+
+
+class _AuthorYear(BaseLabelStyle):  # type: ignore[misc]
+    def format_labels(self, sorted_entries: Sequence[Any]) -> Iterator[str]:
+        """Label each entry by its authors and year, as the text cites it."""
+        for entry in sorted_entries:
+            people = [[*person.prelast_names, *person.last_names] for person in entry.persons["author"]]
+            yield f"{_authors([' '.join(names).strip('{}') for names in people])}, {entry.fields['year']}"
+
+
+def _authors(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return names[0]
+    return " and ".join(names) if len(names) == 2 and names[1] != "others" else f"{names[0]} et al."
+
+
+class _Style(Plain):  # type: ignore[misc]
+    default_label_style = _AuthorYear
+
+
+def register() -> None:
+    """Make the style known under its name."""
+    register_plugin("pybtex.style.formatting", STYLE, _Style)
