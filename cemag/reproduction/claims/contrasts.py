@@ -14,8 +14,6 @@ import numpy as np
 
 from cemag.errors import CemagError
 from cemag.reproduction.claims.plan import PLAN, Plan
-from cemag.reproduction.runs import PAPER_IMAGE_AUGMENTERS
-from cemag.reproduction.runs.selection import PAPER_AUGMENTERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +57,9 @@ def augmenters_of(family: str) -> tuple[str, ...]:
     >>> augmenters_of("cnn")
     ('ros', 'remix', 'dsm', 'eos')
     """
+    from cemag.reproduction.runs.scales import PAPER_IMAGE_AUGMENTERS
+    from cemag.reproduction.runs.selection import PAPER_AUGMENTERS
+
     names = PAPER_IMAGE_AUGMENTERS if family == "cnn" else PAPER_AUGMENTERS
     return tuple(name for name in names if name != "none")
 
