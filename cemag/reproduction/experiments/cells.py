@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from cemag.errors import StoreError, check_known
 from cemag.files import written_whole
 from cemag.reproduction.experiments.planted import Balance, Cell, bayes_effect, planted_table
+from cemag.reproduction.runs.published import published_store
 from cemag.reproduction.runs.source import package_versions, source_digest
-from cemag.reproduction.runs.store import default_store, published_store
+from cemag.reproduction.runs.store import default_store
 
 __all__ = ["causes_plan", "cells_of", "compute", "planted_effects"]
 
