@@ -301,7 +301,8 @@ def test_a_class_without_a_correct_prediction_is_left_out_of_the_mean_of_its_rol
     found = required_by_class(study_of([changed]), "mean").query("unit == 'number of CEs'")
     whole = required_by_class(study_of([record]), "mean").query("unit == 'number of CEs'")
     assert len(found) == len(whole)
-    rule = "ranking == 'magnitude' and sufficiency == 'shared' and stability == 'stable' and bias == 'without bias'"
+    rule = "ranking == 'magnitude' and sufficiency == 'shared' and stability == 'stable'"
+    rule += " and bias == 'without bias'"
     expected = values_of(study_of([record]), "required", "mean", "none", ["class 3"], **RULE)
     minority = found.query(f"`class` == 'minority' and {rule}")
     assert minority["value"].tolist() == pytest.approx(expected.tolist())
