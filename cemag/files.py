@@ -10,7 +10,7 @@ from secrets import token_hex
 
 from cemag.errors import CemagError, one_line
 
-__all__ = ["written_whole"]
+__all__ = ["refuse_target", "written_whole"]
 
 
 @contextmanager
@@ -50,10 +50,7 @@ def written_whole(path: str | os.PathLike[str], error: type[CemagError] = CemagE
     target = Path(path)
     scratch = target.with_name(f".{target.name}.{os.getpid()}.{token_hex(4)}.part")
     try:
-        if not target.parent.is_dir():
-            raise error(f"{target}: no such folder {target.parent}")
-        if target.exists() and not target.is_file():
-            raise error(f"{target}: is not a regular file, and is left as it is")
+        refuse_target(target, error)
         yield scratch
         _to_disk(scratch)
         os.replace(scratch, target)
@@ -61,6 +58,30 @@ def written_whole(path: str | os.PathLike[str], error: type[CemagError] = CemagE
         raise error(f"{target}: cannot be written ({one_line(problem)})") from None
     finally:
         _remove(scratch)
+
+
+def refuse_target(path: str | os.PathLike[str], error: type[CemagError] = CemagError) -> None:
+    """Refuse a file that could not be written, before the work whose result it is to hold.
+
+    Raises
+    ------
+    CemagError
+        In one line, if its folder does not exist or may not be written to, or `path` is no regular file.
+
+    Examples
+    --------
+    >>> refuse_target("nowhere/a.txt")
+    Traceback (most recent call last):
+    ...
+    cemag.errors.CemagError: nowhere/a.txt: no such folder nowhere
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise error(f"{target}: no such folder {target.parent}")
+    if not os.access(target.parent, os.W_OK):
+        raise error(f"{target}: the folder {target.parent} may not be written to")
+    if target.exists() and not target.is_file():
+        raise error(f"{target}: is not a regular file, and is left as it is")
 
 
 def _to_disk(path: Path) -> None:

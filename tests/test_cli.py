@@ -65,6 +65,11 @@ def refused(outcome, *says):
         (["run", "-p", "dataset=[digits"], ["dataset is '[digits'", "YAML"]),
         (["run", "-p", "dataset=2001-99-99"], ["dataset is '2001-99-99'", "YAML"]),
         (["run"], ["dataset is missing"]),
+        (["run", "-p", "dataset=digits", "-o", "x.ipynb"], ["output is 'x.ipynb'", "--store"]),
+        (["run", "notebooks/logistic.md", "-o", "nowhere/x.ipynb"], ["no such folder nowhere"]),
+        (["run", "notebooks/logistic.md", "-o", "x.html"], ["output is 'x.html'", ".ipynb"]),
+        (["audit", "--factors", "f.npz", "--report", "nowhere/r.html"], ["no such folder nowhere"]),
+        (["audit", "--factors", "f.npz", "--tables", "nowhere/t"], ["no such folder nowhere"]),
         (["run", "none.json"], ["none.json", "No such file"]),
         (
             ["run", "-p", "dataset=breast_cancer", "-p", "imbalance_ratio=100"],

@@ -27,6 +27,7 @@ from cemag.metrics import (
     permuted_null,
     still_correct,
 )
+from cemag.theory import required_at_most
 
 __all__ = ["Form", "audit", "audit_factors"]
 
@@ -194,6 +195,7 @@ def audit_factors(
     values = per_instance(ce, margins, counted)
     by_feature = per_feature(ce, labels, margins, **_inactive(made))
     top, moved = _top_features(ce, by_feature["mean_ce"], centre if margins is None else None)
+    values["at_most"] = required_at_most(ce if margins is None else margins, counted)
     values["correct_without_top"] = still_correct(ce, labels, top)
     named = np.asarray(made.feature_names, dtype=object)
     instances = instance_table(values, labels, made.class_names)

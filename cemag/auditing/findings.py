@@ -204,6 +204,9 @@ def _against_null(audit: Audit, quantity: str) -> Statement | None:
         few, of = int(k.le(2).sum()), int(k.notna().sum())
         text = f"Largest first, without the bias, until no later one overturns it: {text}."
         text += f" One or two are enough for {few:,} of {of:,}"
+        bound = _overall(audit, "at_most")
+        numbers |= {"at_most": bound.value}
+        text += f"; theorem T1 allows at most {bound.value:.3g}, {mine.value:.3g} measured"
         counted, n = audit.settings["instances counted"].split(" of ")
         if counted != n:
             text += f'. Counted on {counted} instances drawn evenly; ces="margin" counts on all {n}'

@@ -41,6 +41,7 @@ CLASS_COLUMNS = {
     "lost_without_bias": ("% lost without it", "number"),
     "n_counted": ("counted", "whole"),
     "required": ("CEs required", "number"),
+    "at_most": ("at most by T1", "number"),
     "required_share": ("% of all CEs", "number"),
     "by_one_or_two": ("% by one or two", "number"),
     "union": ("union of 20", "number"),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Audit", "read_audit"]
 
-FORMAT = 2
+FORMAT = 3
 TABLES = ("per_class", "per_feature", "per_instance", "null", "forms")
 
 
@@ -49,8 +49,9 @@ class Audit:
         ``lost_without_bias``, of the latter; the means ``top_share``, ``largest_share``,
         ``participation_ratio``, ``n_active`` (CEs other than zero) and ``margin``. Over the ``n_counted`` of
         them that the CEs give without the bias (and were counted): ``required``, the mean number of CEs
-        needed (at least 1), ``required_share`` (% of d) and ``by_one_or_two`` (%). ``union``: CEs that 20
-        instances need between them. ``features_for_half``: features that carry half of the mean magnitude.
+        needed (at least 1), ``at_most``, which theorem T1 allows it (`cemag.theory`), ``required_share``
+        (% of d) and ``by_one_or_two`` (%). ``union``: CEs that 20 instances need between them.
+        ``features_for_half``: features that carry half of the mean magnitude.
         ``top_feature``, which speaks most for the class measured from its mean, its share of the
         magnitude (%) and the recall that is left without it. ``*_low`` and ``*_high`` are the ends of 95 %
         intervals: Wilson's for shares, the bootstrap over instances for means, draws of 20 instances
@@ -139,7 +140,8 @@ class Audit:
     def _shown(self, n: int) -> pd.DataFrame:
         """The first of the classes, by what they need, in the columns that fit a line."""
         table = self.per_class[self.per_class["n_correct"] > 0].nsmallest(n, "required", keep="first")
-        columns = ["class", "role", "n", "recall", "by_bias", "required", "top_share", "recall_lost"]
+        columns = ["class", "role", "n", "recall", "by_bias", "required", "at_most", "top_share"]
+        columns.append("recall_lost")
         if "required_low" in table:
             columns[6:6] = ["required_low", "required_high"]
         return table[columns]

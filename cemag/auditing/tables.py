@@ -116,6 +116,7 @@ def class_table(
         lost_without_bias=100 * of_correct["lost_without_bias"].mean().to_numpy(dtype=float),
         n_counted=counted.size().to_numpy(),
         required_share=100 * table["required"] / d,
+        at_most=counted["at_most"].mean().to_numpy(),
         by_one_or_two=100 * counted["by_one_or_two"].mean().to_numpy(dtype=float),
         n_active=of_correct["n_active"].mean().to_numpy(),
         features_for_half=_features_for(magnitude, 0.5),
@@ -128,7 +129,7 @@ def class_table(
         ends = _intervals(table, instances, d, random_state)
         table = table.assign(**_unions(instances, ce, random_state), **ends)
     first = ["class", "role", "size", "n", "n_correct", "recall", "by_bias", "lost_without_bias"]
-    first += ["n_counted", "required"]
+    first += ["n_counted", "required", "at_most"]
     return table[[*first, *(name for name in table if name not in first)]]
 
 

@@ -12,6 +12,7 @@ import typer
 
 from cemag.cli.audit import audit, compare
 from cemag.errors import CemagError, NotebookError, SpecError, StoreError
+from cemag.files import refuse_target
 
 if TYPE_CHECKING:
     from cemag.reproduction.runs import AnySpec, RunRecord
@@ -98,11 +99,15 @@ def run(
     """Run one specification and store its record, or run one notebook with other parameters."""
     parameters = parse_parameters(parameter)
     if target is not None and target.suffix == ".md":
+        output = output or Path(f"{target.stem}.ipynb")
+        refuse_target(output)  # here too: the next line takes seconds
         from cemag.reproduction.publishing import run_notebook
 
-        written = run_notebook(target, parameters, output or Path(f"{target.stem}.ipynb"))
+        written = run_notebook(target, parameters, output)
         print(f"wrote {written}")
         return
+    if output:
+        raise SpecError(f"output is {str(output)!r}: only a notebook is written; a record goes to --store")
     from cemag.cli.reports import show_record
     from cemag.reproduction.runs import RunStore, default_store, parse_spec, read_spec
 
@@ -204,12 +209,11 @@ def claims(
         bool, typer.Option("--write", help="Publish the verdicts, and the table in the README.")
     ] = False,
 ) -> None:
-    """Print every claim with its verdict from the published records."""
+    """Print every claim with its published verdict; with --check or --write, judge the records anew."""
     from cemag.cli.reports import check_claims, show_claims, write_claims
-    from cemag.reproduction.claims import scorecard
-    from cemag.reproduction.runs import published_studies
+    from cemag.reproduction.claims import from_records, published_rows
 
-    rows = scorecard(published_studies())
+    rows = from_records() if check or write else published_rows()
     if write:
         write_claims(rows)
     show_claims(rows)
@@ -286,7 +290,7 @@ def doctor() -> None:
 
 
 def _root() -> Path:
-    from cemag.reproduction.runs.store import project_root
+    from cemag.reproduction.runs.keyed import project_root
 
     root = project_root()
     if root is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cemag.errors import CemagError, SpecError, check_known
+from cemag.files import refuse_target
 
 if TYPE_CHECKING:
     from cemag.auditing import Factors
@@ -77,13 +78,12 @@ def compare(
 
 def _check_targets(report: Path | None, tables: Path | None) -> None:
     """Before minutes of work: can what is asked for be written?"""
-    for path in filter(None, (report, tables)):
-        if not path.parent.is_dir():
-            raise CemagError(f"{path}: no such folder {path.parent}")
-    if report and report.is_dir():
-        raise CemagError(f"{report}: is a folder; a file is needed")
+    if report:
+        refuse_target(report)
     if tables and tables.exists():
         raise CemagError(f"{tables}: exists already; an audit is written into a new folder")
+    if tables:
+        refuse_target(tables)
 
 
 def _factors(

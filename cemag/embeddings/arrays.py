@@ -14,7 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from cemag.errors import DataError
 
-__all__ = ["as_array", "class_labels", "label_positions", "names_of", "not_finite", "numbers", "rows_of"]
+__all__ = [
+    "as_array",
+    "class_labels",
+    "label_positions",
+    "listed",
+    "names_of",
+    "not_finite",
+    "numbers",
+    "rows_of",
+]
 
 BLOCK = 1 << 22  # values tested for NaN at a time: a mapped file is never read whole
 DENSE_BYTES = 8 << 30  # a sparse matrix above this (as float64) would fill an ordinary machine
@@ -93,7 +102,7 @@ def numbers(name: str, values: Any, ndim: int) -> NDArray[Any]:
         try:
             array = array.astype(np.float64)
         except (TypeError, ValueError):
-            raise DataError(f"{name} holds values that are not numbers") from None
+            raise DataError(f"{name} holds values that are not numbers{_where_not(values)}") from None
     if array.dtype.kind not in "fiub":
         raise DataError(f"{name} is of dtype {array.dtype}: real numbers are needed")
     if array.ndim != ndim:
@@ -101,6 +110,18 @@ def numbers(name: str, values: Any, ndim: int) -> NDArray[Any]:
     if array.dtype.kind == "f" and (found := not_finite(array)):
         raise DataError(f"{name} holds {found}")
     return array
+
+
+def _where_not(values: Any) -> str:
+    """The columns of a table that are no numbers."""
+    if not isinstance(values, pd.DataFrame):
+        return ""
+    bad = [
+        str(column)
+        for place, column in enumerate(values.columns)
+        if pd.to_numeric(values.iloc[:, place], errors="coerce").isna().any()
+    ]
+    return f" in column {', '.join(map(repr, bad[:LISTED]))}" if bad else ""
 
 
 def not_finite(array: NDArray[Any]) -> str:
@@ -205,8 +226,8 @@ def label_positions(
     if given.shape != (n_rows,):
         raise DataError(f"labels has shape {given.shape}: ({n_rows},) is needed, one a row of features")
     known: Any = classes
-    if pd.api.types.is_string_dtype(given) and classes.dtype.kind != "U":
-        known = np.array(class_names)
+    if classes.dtype.kind != "U" and (pd.api.types.is_string_dtype(given) or _read_like(given, class_names)):
+        known, given = np.array(class_names), given.astype(str)
     # numbers and strings must not meet as equal: "1" is not 1
     found = pd.Index(_plain(known)).get_indexer(pd.Index(_plain(given)))
     if (wrong := found < 0).any():
@@ -217,6 +238,11 @@ def label_positions(
             f"{listed(known)}"
         )
     return found.astype(np.intp)
+
+
+def _read_like(labels: NDArray[Any], class_names: Sequence[str]) -> bool:
+    """Whether truth values read like names of classes."""
+    return labels.dtype.kind == "b" and {"True", "False"} == set(class_names)
 
 
 def _plain(labels: NDArray[Any]) -> NDArray[Any]:

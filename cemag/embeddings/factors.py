@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from cemag.embeddings import ClassificationEmbeddings, KernelFeatures
-from cemag.embeddings.arrays import as_array, class_labels, label_positions, names_of, numbers
+from cemag.embeddings.arrays import as_array, class_labels, label_positions, listed, names_of, numbers
 from cemag.embeddings.features import SparseFeatures
+from cemag.embeddings.tables import aligned_columns, column_names, named_rows, row_names, same_order
 from cemag.errors import CemagError, DataError, check_known
 from cemag.files import written_whole
 
@@ -154,19 +156,20 @@ def factors(
     Parameters
     ----------
     features : array_like of shape (N, d), torch.Tensor, DataFrame, sparse matrix or KernelFeatures
-        Input of the model's last linear step.
+        Input of the model's last linear step. A first column that is pandas' index is none of the features.
     weights : array_like of shape (C, d), or (1, d) or (d,) for a binary model with a single sum
-        Weights of that step.
+        Weights of that step. The columns of a DataFrame are matched with those of `features` by name.
     bias : array_like of shape (C,), or one number for a single sum, optional
         Zero when not given.
     labels : array_like of shape (N,)
         True classes: numbers or strings from `classes`, or names from `class_names`.
     class_names : sequence of C str, optional
-        The labels in `classes` when not given.
+        The names of the rows of a DataFrame in `weights`, else the labels in `classes`, when not given.
     feature_names : sequence of d str, optional
         The columns of a DataFrame, else numbered, when not given.
     classes : array_like of shape (C,), optional
-        Labels in the order of the rows of `weights`; 0, 1, ... when not given.
+        Labels in the order of the rows of `weights`. When not given, the numbers of the rows of a
+        DataFrame in `weights`, else 0, 1, ....
     model_name : str, default="factors"
         What a report calls the model.
     kind : {"input column", "latent feature", "support vector"}, default="latent feature"
@@ -182,7 +185,7 @@ def factors(
     Raises
     ------
     DataError
-        If shapes do not fit, a value is NaN or infinite, or a label is no class.
+        If shapes or names do not fit, a value is NaN or infinite, or a label is no class.
 
     Examples
     --------
@@ -192,11 +195,19 @@ def factors(
     cemag.errors.DataError: labels holds 2 in row 0, which is not one of the 2 classes: 0, 1
     """
     check_known("kind", kind, KINDS)
-    if feature_names is None and hasattr(features, "columns"):
-        feature_names = [str(column) for column in features.columns]
+    features, weights, bias = (
+        _named(*one) for one in (("features", features), ("weights", weights), ("bias", bias))
+    )
+    weights, feature_names = _columns_by_name(features, weights, feature_names)
+    if classes is None:
+        classes, class_names = _classes_by_row(weights, class_names)
+        _refuse_numbers_of_others(class_names, classes, labels)
     rows = _rows(features)
     heads = _weights(weights)
     _fit_shapes(rows.shape, heads.shape)
+    for name, known in (("classes", classes), ("class_names", class_names), ("bias", row_names(bias))):
+        same_order(name, known, "the rows of weights", row_names(weights))
+    same_order("labels", row_names(labels), "the rows of features", row_names(features))
     offsets = None if bias is None else _bias(bias, len(heads))
     labels_of_classes = class_labels(classes, max(2, len(heads)))
     shown = names_of("class_names", class_names, [str(one) for one in labels_of_classes.tolist()], "classes")
@@ -212,6 +223,52 @@ def factors(
     return Factors(ce, labels_of_classes[index], columns, shown, str(model_name), kind, tuple(notes))
 
 
+def _named(name: str, values: Any) -> Any:
+    if hasattr(values, "columns") and callable(getattr(values, "to_pandas", None)):  # polars, pyarrow
+        values = values.to_pandas()
+    return named_rows(name, values) if isinstance(values, pd.DataFrame) else values
+
+
+def _columns_by_name(
+    features: Any, weights: Any, feature_names: Sequence[str] | None
+) -> tuple[Any, Sequence[str] | None]:
+    """Weights in the order of the features' columns, and the names of those."""
+    own = column_names(features)
+    same_order("feature_names", feature_names, "the columns of features", own)
+    if isinstance(weights, pd.Series):  # of a single sum
+        weights = weights.to_frame().T.reset_index(drop=True)
+    if isinstance(weights, pd.DataFrame):
+        wanted = own if own or feature_names is None else [str(one) for one in feature_names]
+        if wanted is None or len(wanted) == weights.shape[1]:  # else the shapes are refused, or the names
+            weights = aligned_columns(weights, wanted)
+        own = own or column_names(weights)
+    return weights, own if feature_names is None else feature_names
+
+
+def _classes_by_row(weights: Any, class_names: Sequence[str] | None) -> tuple[Any, Sequence[str] | None]:
+    """Labels and names of the classes, of which the rows of a table of weights may be either."""
+    rows = row_names(weights)
+    if rows is None or len(rows) < 2 or isinstance(weights, pd.Series):
+        return None, class_names
+    if rows.dtype.kind in "iub":
+        return rows, class_names
+    return None, [str(one) for one in rows] if class_names is None else class_names
+
+
+def _refuse_numbers_of_others(class_names: Sequence[str] | None, classes: Any, labels: Any) -> None:
+    """Class names 1, 0 beside labels that are numbers: is the label 1 the first class or the second?"""
+    if class_names is None or classes is not None or isinstance(class_names, str):
+        return
+    shown = [str(one) for one in class_names]
+    numbered = [str(place) for place in range(len(shown))]
+    crossed = any(name in numbered and name != number for name, number in zip(shown, numbered, strict=True))
+    if crossed and as_array("labels", labels).dtype.kind in "iuf":
+        raise DataError(
+            f"class_names are {listed(shown)}, which read like the numbers of other classes, and labels are "
+            "numbers: give classes, the labels in the order of the rows of weights"
+        )
+
+
 def _rows(features: Any) -> Any:
     if isinstance(features, KernelFeatures | SparseFeatures):
         return features
@@ -221,6 +278,8 @@ def _rows(features: Any) -> Any:
 
 
 def _weights(weights: Any) -> NDArray[Any]:
+    if isinstance(weights, pd.DataFrame):
+        return numbers("weights", weights, 2)
     heads = as_array("weights", weights)
     return numbers("weights", heads[None] if heads.ndim == 1 else heads, 2)
 

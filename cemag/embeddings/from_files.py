@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from cemag.embeddings import KernelFeatures
 from cemag.embeddings.factors import Factors, factors
+from cemag.embeddings.tables import named_rows, read_csv, read_text, typed
 from cemag.errors import CemagError, check_known
 
 __all__ = ["load_factors"]
@@ -50,10 +50,12 @@ def load_factors(
         `model_name`, as `Factors.save` writes it. A ``.npy`` is mapped, not read.
     weights : path, optional
         ``.npy``, ``.parquet`` or ``.csv`` of shape (C, d). Needed unless `features` is an ``.npz``
-        that has them; a file given beside an ``.npz`` replaces what is in it.
+        that has them; a file given beside an ``.npz`` replaces what is in it. Columns are matched with
+        those of `features` by name.
     labels : path, optional
         ``.npy``, ``.parquet`` or ``.csv`` with N labels, one a line, with or without a header. When
-        not given, `label_column` of the table in `features`.
+        not given, `label_column` of the table in `features`. A label that reads like a class name is
+        that class, whatever else it may look like.
     bias : path, optional
         ``.npy`` or table with C numbers; zero when not given.
     names : path, optional
@@ -85,18 +87,25 @@ def load_factors(
     array([[1., 0.]])
     """
     path = Path(features)
-    found: dict[str, Any] = _archive(path) if path.suffix == ".npz" else {"features": _read(path, "features")}
+    text = label_column if labels is None else None
+    found: dict[str, Any] = (
+        _archive(path) if path.suffix == ".npz" else {"features": _read(path, "features", text=text)}
+    )
     if isinstance(found.get("features"), pd.DataFrame) and labels is None:
         found["labels"] = _take_labels(path, found, label_column)
     found["features"] = _kernel_or_features(path, found)
-    for role, given in (("weights", weights), ("bias", bias)):
-        if given is not None:
-            found[role] = _values(Path(given), role)
+    if weights is not None:
+        found["weights"] = _part(Path(weights), "weights")
+    if bias is not None:
+        n_rows = len(found["weights"]) if np.ndim(found.get("weights")) == 2 else 1
+        found["bias"] = _bias(Path(bias), n_rows)
     if labels is not None:
         n_rows = int(found["features"].shape[0]) if np.ndim(found["features"]) else 1
         found["labels"] = _labels(Path(labels), label_column, n_rows)
     if names is not None:
         found |= _names(Path(names))
+    if isinstance(found.get("labels"), pd.Series) and pd.api.types.is_string_dtype(found["labels"]):
+        found["labels"] = _as_classes(found["labels"], found.get("class_names"))
     for role in ("weights", "labels"):
         if found.get(role) is None:
             raise CemagError(f"{path} holds no {role}: give {role}=PATH ({', '.join(ARRAYS)})")
@@ -123,7 +132,7 @@ def _refuse(path: Path, role: str) -> None:
             raise CemagError(f"{path}: not a readable {path.suffix} file (it starts as none does)")
 
 
-def _read(path: Path, role: str) -> Any:
+def _read(path: Path, role: str, *, text: str | None = None, n_rows: int | None = None) -> Any:
     """Return a mapped array, or a table."""
     _refuse(path, role)
     try:
@@ -131,7 +140,9 @@ def _read(path: Path, role: str) -> Any:
             return np.load(path, mmap_mode="r", allow_pickle=False)
         if path.suffix == ".npz":
             return _archive(path).get(role)
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        if path.suffix == ".csv":
+            return read_csv(path, role, text=text, n_rows=n_rows)
+        return pd.read_parquet(path)
     except CemagError:
         raise
     except Exception as error:  # a damaged file makes its reader raise anything
@@ -145,20 +156,20 @@ def _unreadable(path: Path, error: Exception) -> CemagError:
     return CemagError(f"{path}: not a readable {path.suffix} file ({first})")
 
 
-def _values(path: Path, role: str) -> NDArray[Any]:
-    read = _read(path, role)
+def _part(path: Path, role: str, n_rows: int | None = None) -> Any:
+    read = _read(path, role, n_rows=n_rows)
     if read is None:
         raise CemagError(f"{path}: holds no array named {role!r}")
-    if isinstance(read, pd.DataFrame) and path.suffix == ".csv" and not _all_text(read.columns):
-        read = pd.read_csv(path, header=None)  # its first line is numbers too, and no header
-        if read.shape[1] > 1 and read.iloc[0].tolist() == list(range(read.shape[1])):
-            read = read.iloc[1:]  # but the numbers of the columns, as pandas writes a table without names
-    array = read.to_numpy() if isinstance(read, pd.DataFrame) else np.asarray(read)
-    return array.ravel() if role == "bias" else array
+    return read
 
 
-def _all_text(columns: pd.Index) -> bool:
-    return bool(pd.to_numeric(pd.Series(columns.astype(str)), errors="coerce").isna().all())
+def _bias(path: Path, n_rows: int) -> Any:
+    """One number a row of weights, from a column or a row of a table."""
+    read = _part(path, "bias", n_rows)
+    if not isinstance(read, pd.DataFrame):
+        return np.ravel(read)
+    read = named_rows("bias", read)
+    return read.iloc[:, 0] if read.shape[1] == 1 else read.to_numpy().ravel()
 
 
 def _archive(path: Path) -> dict[str, Any]:
@@ -193,34 +204,39 @@ def _kernel_or_features(path: Path, found: dict[str, Any]) -> Any:
 # ---------------------------------------------------------------------- labels and names
 
 
-def _take_labels(path: Path, found: dict[str, Any], label_column: str) -> NDArray[Any]:
+def _take_labels(path: Path, found: dict[str, Any], label_column: str) -> pd.Series:
     table = found["features"]
     if label_column not in table.columns:
         check_known(f"column of labels in {path}", label_column, [str(column) for column in table.columns])
     found["features"] = table.drop(columns=label_column)
-    return table[label_column].to_numpy()
+    return table[label_column]
 
 
-def _labels(path: Path, label_column: str, n_rows: int) -> NDArray[Any]:
-    if path.suffix != ".csv":
+def _labels(path: Path, label_column: str, n_rows: int) -> Any:
+    if path.suffix == ".csv":
+        _refuse(path, "labels")
+        try:
+            read = read_text(path, n_rows)
+        except CemagError:
+            raise
+        except (ValueError, OSError) as error:
+            raise _unreadable(path, error) from None
+    else:
         read = _read(path, "labels")
         if not isinstance(read, pd.DataFrame):
             return np.asarray(read)
-    else:
-        _refuse(path, "labels")
-        read = _headed(path, n_rows)
+        read = named_rows("labels", read)
     if read.shape[1] > 1 and label_column not in read.columns:
         check_known(f"column of labels in {path}", label_column, [str(column) for column in read.columns])
-    return (read[label_column] if label_column in read.columns else read.iloc[:, 0]).to_numpy()
+    return read[label_column] if label_column in read.columns else read.iloc[:, 0]
 
 
-def _headed(path: Path, n_rows: int) -> pd.DataFrame:
-    """Read a table of labels, its first line a header unless there is a label a row with it."""
-    try:
-        lines = len(pd.read_csv(path, header=None, skip_blank_lines=True))
-        return pd.read_csv(path, header=None if lines == n_rows else 0, skip_blank_lines=True)
-    except (ValueError, OSError) as error:
-        raise _unreadable(path, error) from None
+def _as_classes(labels: pd.Series, class_names: list[str] | None) -> pd.Series:
+    """Texts as the names that they are, else as the numbers or truth values that they all read like."""
+    texts = labels.str.strip()
+    if class_names is not None and set(texts) <= {str(one) for one in class_names}:
+        return texts
+    return pd.Series(typed(texts), index=labels.index)
 
 
 def _names(path: Path) -> dict[str, list[str]]:
@@ -229,7 +245,7 @@ def _names(path: Path) -> dict[str, list[str]]:
     if path.suffix not in (".json", ".txt"):
         raise CemagError(f"{path}: names are read from .json or .txt")
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (ValueError, OSError) as error:
         raise CemagError(f"{path}: not text in UTF-8 ({error})") from None
     if path.suffix == ".txt":

@@ -11,7 +11,8 @@ from sklearn.svm import SVC
 
 from cemag.auditing import factors, load_factors, sklearn_factors
 from cemag.embeddings import KernelFeatures
-from cemag.embeddings.from_files import _names, _values
+from cemag.embeddings.from_files import _names
+from cemag.embeddings.tables import read_csv
 from cemag.errors import CemagError, DataError
 
 RNG = np.random.default_rng(0)
@@ -105,7 +106,125 @@ def test_a_header_of_column_numbers_is_no_class(tmp_path):
     path = tmp_path / "numbered.csv"
     for header in (True, False):
         pd.DataFrame(W).to_csv(path, index=False, header=header)
-        np.testing.assert_allclose(_values(path, "weights"), W)
+        np.testing.assert_allclose(read_csv(path, "weights"), W)
+
+
+CLEAN = factors(F, W, B, Y, feature_names=list("abc"))
+INDEX = np.arange(6) * 3 + 1
+
+
+def as_tables(folder, **changed):
+    """All four parts as text that pandas wrote, with what a test changes."""
+    parts = {
+        "features": pd.DataFrame(F.astype(float), columns=list("abc")),
+        "weights": pd.DataFrame(W, columns=list("abc")),
+        "bias": pd.Series(B, name="bias"),
+        "labels": pd.Series(Y, name="label"),
+    }
+    for name, table in (parts | changed).items():
+        path = folder / f"{name}.csv"
+        path.write_text(table, "utf-8") if isinstance(table, str) else table.to_csv(path)
+    return {name: folder / f"{name}.csv" for name in parts}
+
+
+def test_the_index_of_pandas_is_no_feature(tmp_path):
+    same(load_factors(**as_tables(tmp_path)), CLEAN)
+    table = pd.DataFrame(F.astype(float), columns=list("abc"))
+    same(load_factors(**as_tables(tmp_path, features=table.set_axis(INDEX))), CLEAN)
+    same(load_factors(**as_tables(tmp_path, features=table.reset_index().to_csv(index=False))), CLEAN)
+    again = pd.read_csv(tmp_path / "features.csv")  # the index as a column, in hand
+    same(factors(again, pd.DataFrame(W, columns=list("abc")), B, Y), CLEAN)
+    r_style = table.to_csv().lstrip(",")  # no cell above the names of the rows
+    same(load_factors(**as_tables(tmp_path, features=r_style)), CLEAN)
+
+
+def test_columns_are_matched_by_name(tmp_path):
+    turned = pd.DataFrame(W, columns=list("abc"))[list("cab")]
+    same(load_factors(**as_tables(tmp_path, weights=turned)), CLEAN)
+    same(load_factors(**as_tables(tmp_path, weights="\ufeff" + turned.to_csv(index=False))), CLEAN)
+    same(factors(F, turned, B, Y, feature_names=list("abc")), CLEAN)
+    assert factors(F, turned, B, Y).feature_names == tuple("cab")  # an array takes them as they stand
+    numbered = pd.DataFrame(W)[[2, 0, 1]]
+    same(factors(F, numbered, B, Y), factors(F, W, B, Y))
+    with pytest.raises(DataError, match="other names: 'c' only in features; 'd' only in weights"):
+        load_factors(**as_tables(tmp_path, weights=turned.rename(columns={"c": "d"})))
+    with pytest.raises(DataError, match="weights has a column twice: 'a'"):
+        load_factors(**as_tables(tmp_path, weights="a,b,a\n1,2,3\n3,2,1\n"))
+    with pytest.raises(DataError, match="feature_names has the names of the columns of features in another"):
+        factors(pd.DataFrame(F, columns=list("abc")), W, B, Y, feature_names=list("cba"))
+
+
+def test_rows_of_weights_are_classes(tmp_path):
+    heads = pd.DataFrame(W, columns=list("abc"), index=NAMES)
+    made = load_factors(**as_tables(tmp_path, weights=heads, labels=pd.Series(NAMES[Y], name="label")))
+    assert made.class_names == tuple(NAMES)
+    assert made.y.tolist() == Y.tolist()
+    swapped = heads.set_axis([1, 0])
+    assert load_factors(**as_tables(tmp_path, weights=swapped)).ce.classes.tolist() == [1, 0]
+    with pytest.raises(DataError, match="class_names has the names of the rows of weights in another order"):
+        factors(F, heads, B, Y, class_names=["dog", "cat"])
+    with pytest.raises(DataError, match="bias has the names of the rows of weights in another order"):
+        factors(F, heads, pd.Series(B, index=NAMES[::-1]), Y)
+    rows, labels = pd.DataFrame(F, index=INDEX), pd.Series(Y, index=INDEX)
+    with pytest.raises(DataError, match="labels has the names of the rows of features in another order"):
+        factors(rows, W, B, labels[::-1])
+
+
+@pytest.mark.parametrize(
+    "names", [("True", "False"), ("NA", "None"), ("01", "1"), ("1", "0"), ("nan", "null"), ("1.0", "2.50")]
+)
+@pytest.mark.parametrize("header", ["", "label\n"])
+def test_a_label_that_reads_like_a_class_name_is_that_class(names, header, plain, tmp_path):
+    labels = [names[one] for one in Y]
+    (tmp_path / "names.txt").write_text("\ufeff" + "\n".join(names), "utf-8")
+    (tmp_path / "labels.csv").write_text("\ufeff" + header + "\n".join(labels) + "\n", "utf-8")
+    made = load_factors(**(plain | {"labels": tmp_path / "labels.csv", "names": tmp_path / "names.txt"}))
+    assert [made.class_names[one] for one in made.y] == labels
+    table = pd.DataFrame(F, columns=list("abc")).assign(label=labels)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    inside = load_factors(tmp_path / "t.csv", plain["weights"], names=tmp_path / "names.txt")
+    assert inside.y.tolist() == made.y.tolist()
+
+
+def test_labels_without_names_are_numbers_truth_values_or_refused(plain, tmp_path):
+    for labels in (Y, Y.astype(float), Y.astype(bool)):
+        pd.Series(labels, name="label").to_csv(tmp_path / "labels.csv", index=False)
+        assert load_factors(**(plain | {"labels": tmp_path / "labels.csv"})).y.tolist() == Y.tolist()
+    for odd in ("01", "NA", '""', "True"):
+        (tmp_path / "labels.csv").write_text("\n".join(["label", *map(str, Y[:5]), odd]) + "\n")
+        with pytest.raises(CemagError, match=r"labels holds .* in row"):
+            load_factors(**(plain | {"labels": tmp_path / "labels.csv"}))
+
+
+def test_truth_values_and_numbers_beside_names_that_read_like_them(plain):
+    truth = factors(F, W, B, Y == 0, class_names=["True", "False"])
+    assert truth.y.tolist() == Y.tolist()
+    with pytest.raises(DataError, match="class_names are '1', '0', which read like the numbers of other cla"):
+        factors(F, W, B, Y, class_names=["1", "0"])
+    assert factors(F, W, B, Y, class_names=["1", "0"], classes=[0, 1]).y.tolist() == Y.tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("3,7,9\n0.5,1.5,2.5\n1.5,0.5,0.5\n", r"first line of .* \(3, 7, 9\) may be a header"),
+        ("a,b,\n0.5,1.5,2.5\n1.5,0.5,0.5\n", "column 2 has no name"),
+        (",b,c\n0.5,1.5,2.5\n1.5,0.5,0.5\n", "the first column has no name .* and is no index"),
+        ("a,b,c\n0.5,x,2.5\n1.5,0.5,0.5\n", "not numbers in column 'b'"),
+        ("a,b,c\n0.5,NA,2.5\n1.5,0.5,0.5\n", "weights holds 1 NaN"),
+        ("0\n0.5\n1.5\n", r"first line of .* \(0\) may be a header"),
+    ],
+)
+def test_tables_that_could_be_read_in_two_ways_are_refused(text, says, tmp_path):
+    with pytest.raises(CemagError, match=says) as caught:
+        load_factors(**as_tables(tmp_path, weights=text))
+    assert "\n" not in str(caught.value)
+
+
+def test_tables_without_a_header(tmp_path):
+    bare = {"features": pd.DataFrame(F.astype(float)), "weights": pd.DataFrame(W), "bias": pd.Series(B)}
+    texts = {name: table.to_csv(index=False, header=False) for name, table in bare.items()}
+    same(load_factors(**as_tables(tmp_path, **texts)), factors(F, W, B, Y))
 
 
 def test_names_that_are_none(tmp_path):

@@ -12,7 +12,6 @@ from cemag.models.tabular import (
     Whole,
     embed,
     fit_model,
-    n_distinct,
 )
 
 __all__ = [
@@ -24,5 +23,4 @@ __all__ = [
     "Whole",
     "embed",
     "fit_model",
-    "n_distinct",
 ]

@@ -25,7 +25,6 @@ __all__ = [
     "Whole",
     "embed",
     "fit_model",
-    "n_distinct",
 ]
 
 Array = NDArray[np.float64]
@@ -106,13 +105,3 @@ def fit_model(
 def embed(fitted: LogisticRegression | SVC, X: Array) -> ClassificationEmbeddings:
     """CEs of a fitted model: one per input feature, or one per support vector."""
     return embed_model(fitted, X)
-
-
-def n_distinct(fitted: LogisticRegression | SVC) -> int:
-    """Number of CEs a class when support vectors at one and the same point count once.
-
-    Over-sampling repeats points, and each copy that becomes a support vector has a CE of its own.
-    """
-    if hasattr(fitted, "support_vectors_"):
-        return len(np.unique(fitted.support_vectors_, axis=0))
-    return int(fitted.n_features_in_)

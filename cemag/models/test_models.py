@@ -7,7 +7,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
-from cemag.models import MODELS, LogisticModel, ModelSpec, SVMModel, embed, fit_model, n_distinct
+from cemag.models import MODELS, LogisticModel, ModelSpec, SVMModel, embed, fit_model
 
 X, Y = make_classification(n_samples=120, n_features=6, weights=[0.8], flip_y=0.1, random_state=0)
 WEIGHT = np.random.default_rng(0).uniform(0.5, 2.0, len(Y))
@@ -35,14 +35,6 @@ def test_weights_change_the_fit():
     model = LogisticModel()
     plain, weighted = (fit_model(model, X, Y, w, random_state=0) for w in (None, WEIGHT))
     assert not np.allclose(plain.coef_, weighted.coef_)
-
-
-def test_distinct_ces_leave_out_copies_of_a_support_vector():
-    twice = np.vstack([X, X]), np.concatenate([Y, Y])
-    fitted = fit_model(SVMModel(C=0.5), *twice, None, random_state=0)
-    points = {tuple(point) for point in fitted.support_vectors_}
-    assert n_distinct(fitted) == len(points) < len(fitted.support_vectors_)
-    assert n_distinct(fit_model(LogisticModel(), X, Y, None, random_state=0)) == 6
 
 
 def test_every_registered_model_is_built_from_its_name():

@@ -94,7 +94,7 @@ def augment(
     """
     augmenter = get_augmenter(name)
     X, y = _checked(X, y)
-    if augmenter.kind == "none":
+    if augmenter.kind in ("none", "threshold"):
         return AugmentedData(X, y, None, len(y), 0)
     if augmenter.kind == "weights":
         from sklearn.utils.class_weight import compute_sample_weight

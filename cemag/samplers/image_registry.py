@@ -21,8 +21,8 @@ class ImageAugmenter:
     name, title, reference, description : str
         As of an `Augmenter`.
     stage : {"training", "embedding", "images"}
-        Where it acts: on the batches of the training; on the trained network's embedding, with a new
-        head that is put back; on the images, before the training.
+        Where it acts: on the batches of the training; on the trained network's embedding or head, with
+        another head that is put back; on the images, before the training.
     sampling, mixing : str, optional
         Options of `cemag.reproduction.training.train`.
     variant : str, optional
@@ -92,6 +92,27 @@ _ALL = (
         "EOS with the neighbour list off by one place, as in the authors' program.",
         "embedding",
         variant="published_code",
+    ),
+    ImageAugmenter(
+        "threshold",
+        "threshold moved",
+        "menon2021long",
+        "The trained network with the logarithms of the class shares taken from its bias: no CE changes.",
+        "embedding",
+    ),
+    ImageAugmenter(
+        "tau_norm",
+        "tau-normalised",
+        "kang2020decoupling",
+        "The trained network with each class's weights divided by their norm.",
+        "embedding",
+    ),
+    ImageAugmenter(
+        "crt",
+        "head on balanced batches",
+        "kang2020decoupling",
+        "A new head for the trained network's embedding, each class drawn as often as any other.",
+        "embedding",
     ),
     ImageAugmenter(
         "deepsmote",

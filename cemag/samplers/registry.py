@@ -26,8 +26,8 @@ class Augmenter:
         Key in ``book/references.bib``; empty when there is nothing to cite.
     description : str
         What it does, in one line.
-    kind : {"none", "sampler", "weights"}
-        Whether it changes nothing, the rows, or their weights.
+    kind : {"none", "sampler", "weights", "threshold"}
+        Whether it changes nothing, the rows, their weights, or only the fitted model's threshold.
     factory : callable, optional
         ``factory(random_state, k_neighbors)`` returns a new imbalanced-learn sampler; only of kind
         ``"sampler"``.
@@ -44,7 +44,7 @@ class Augmenter:
     title: str
     reference: str
     description: str
-    kind: Literal["none", "sampler", "weights"]
+    kind: Literal["none", "sampler", "weights", "threshold"]
     factory: Callable[[int | None, int], Any] | None = None
     uses_neighbors: bool = False
 
@@ -129,6 +129,13 @@ _ALL = (
         "king2001logistic",
         "No new rows: each weighs in inverse proportion to its class's size.",
         "weights",
+    ),
+    Augmenter(
+        "threshold",
+        "threshold moved",
+        "menon2021long",
+        "The training set as it is; the fitted model's threshold is moved against the imbalance, and no CE.",
+        "threshold",
     ),
 )
 

@@ -1,29 +1,37 @@
-"""What the records say about the paper's claims. Pure functions of tables; reads and writes nothing."""
+"""What the records say about the paper's claims, by the analysis plan; reads and writes the verdicts."""
 
-from cemag.reproduction.claims.claim import CLAIMS, FAMILIES, MARGINS, Claim, get_claim
-from cemag.reproduction.claims.findings import Finding, evaluate, findings_table, judge
-from cemag.reproduction.claims.glued import glued
+from cemag.reproduction.claims.glued import glued, glued_verdicts
 from cemag.reproduction.claims.image_tables import image_glued
-from cemag.reproduction.claims.scorecard import Row, changed_verdicts, markdown, scorecard, write_verdicts
+from cemag.reproduction.claims.plan import FAMILIES, PLAN, Plan
+from cemag.reproduction.claims.published import (
+    changed_verdicts,
+    from_records,
+    published_rows,
+    write_verdicts,
+)
+from cemag.reproduction.claims.scorecard import Row, scorecard
+from cemag.reproduction.claims.sentences import markdown, sentence
+from cemag.reproduction.claims.stated import CLAIMS, Claim, get_claim
 from cemag.reproduction.claims.statistics import over_repeats, paired_over_repeats
 
 __all__ = [
     "CLAIMS",
     "FAMILIES",
-    "MARGINS",
+    "PLAN",
     "Claim",
-    "Finding",
+    "Plan",
     "Row",
     "changed_verdicts",
-    "evaluate",
-    "findings_table",
+    "from_records",
     "get_claim",
     "glued",
+    "glued_verdicts",
     "image_glued",
-    "judge",
     "markdown",
     "over_repeats",
     "paired_over_repeats",
+    "published_rows",
     "scorecard",
+    "sentence",
     "write_verdicts",
 ]

@@ -37,7 +37,7 @@ def settings(study: Study) -> pd.DataFrame:
     """What was run: a row a data set, its network, sizes, repetitions and where the records are from."""
     rows = []
     for dataset, runs in study.runs.groupby("dataset", sort=False):
-        records = [r for r in study.records if r.spec.dataset == dataset]
+        records = [r for r in study.records if study.case(r.spec) == dataset]
         spec, counts = records[0].spec, records[0].tables["classes"]["n_train"].to_pylist()
         assert isinstance(spec, ImageRunSpec)
         ratio = max(counts) / min(counts)

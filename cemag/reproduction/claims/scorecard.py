@@ -1,43 +1,31 @@
-"""The scorecard: every claim against the best records of every family of models, and what it depends on."""
+"""The scorecard: every claim answered for every family of models from the published records."""
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import product
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 
-from cemag.errors import StoreError
-from cemag.metrics import OTHER_SHARES
-from cemag.reproduction.claims.claim import CLAIMS, FAMILIES, MARGINS, Claim, Verdict
-from cemag.reproduction.claims.findings import QUANTITIES, Finding, evaluate, repetitions
-from cemag.reproduction.claims.inference import ALPHA, hierarchical_interval, runs_needed
-from cemag.reproduction.claims.tables import STRICT_RULE
-from cemag.reproduction.runs import ImageRunSpec, Study, published_store, scale_of
+from cemag.reproduction.claims import contrasts
+from cemag.reproduction.claims.contrasts import PlannedRuns, Point
+from cemag.reproduction.claims.inference import Estimate, Number, at_least
+from cemag.reproduction.claims.judging import Asked, Judged, estimate_of_sets, judged
+from cemag.reproduction.claims.plan import FAMILIES, PLAN, Plan
+from cemag.reproduction.claims.stated import CLAIMS
+from cemag.reproduction.claims.verdicts import Case, Verdict
 
-__all__ = [
-    "OTHER_BOUNDS",
-    "Row",
-    "changed_verdicts",
-    "markdown",
-    "published_verdicts",
-    "scorecard",
-    "verdicts_of",
-    "write_verdicts",
-]
+__all__ = ["OTHER_BOUNDS", "OTHER_POINTS", "Row", "answer", "scorecard"]
 
-OTHER_BOUNDS = {"few": (10.0, 30.0), "most": (40.0, 60.0), "not much": (2.0, 10.0)}
-CHOICES = {
-    "ranking": ("magnitude", "signed"),
-    "sufficiency": ("shared", "target"),
-    "stability": ("stable", "first"),
-    "bias": ("with bias", "without bias"),
-}
-VERDICTS_FILE = "verdicts.json"
+OTHER_BOUNDS = {"C1": (10.0, 30.0), "C2": (10.0, 30.0), "C3": (40.0, 60.0)}  # of the plain reading
+OTHER_POINTS = (2.0, 10.0)  # of C4b, in place of a ratio
+PER_CENT = {"C1": 100.0, "C2": 100.0, "C3": 100.0, "C4a": 100.0, "C4b": 100.0}
+COUNTED = ("C1", "C2")
+MARGIN_CLAIMS = ("C1", "C3")  # against a null; what the other claims are about is not defined for margin CEs
+Kind = Literal["null", "gauge", "rule", "bound", "score"]
 
 
 @dataclass(frozen=True)
@@ -46,207 +34,251 @@ class Row:
 
     Attributes
     ----------
-    claim : Claim
-    family : str
-        Key of `FAMILIES`.
-    finding : Finding
-        By the claim's own bound and the rule that asks most.
-    mean, low, high : float
-        Mean over data sets, with its hierarchical bootstrap interval.
-    needed : float
-        Median number of repetitions that the undecided cases would take for a power of 0.8, under the
-        correction and the design of the test; NaN where none can be told.
-    sensitivity : mapping of str to str
-        Verdict by every counting rule and other bound, the claim's own included.
-    study : Study
-        The runs that answer it.
+    claim, family : str
+        Keys of `CLAIMS` and `FAMILIES`.
+    verdict : Verdict
+        By the plan: against the null, or against the model without augmentation.
+    cases : tuple of Case
+    pooled : mapping of str to Estimate
+        The contrast by role, and over both.
+    quantity, reference : Estimate
+        Mean over sets, roles and augmenters of what the claim is about, and of what it is held against;
+        in per cent where it is a share.
+    plain : Verdict, optional
+        By the paper's plain reading: a number in place of "few" or "most".
+    beside : mapping of str to Estimate
+        Further contrasts that are shown with it, pooled, in per cent.
+    other : mapping of str to mapping of str to str
+        Words by another ``"null"``, ``"gauge"``, ``"rule"`` or ``"score"``, and by another
+        ``"bound"`` (of the plain reading; of C4b, of the claim itself).
+    equivalent : int, optional
+        Of C4b: in at least so many cases the change lies within the margin on both sides.
+    by_bias : float
+        Share of the instances that the bias alone decides, mean over sets and roles.
     """
 
-    claim: Claim
+    claim: str
     family: str
-    finding: Finding
-    mean: float
-    low: float
-    high: float
-    needed: float
-    sensitivity: Mapping[str, Verdict]
-    study: Study = field(repr=False)
+    verdict: Verdict
+    cases: tuple[Case, ...]
+    pooled: Mapping[str, Estimate]
+    quantity: Estimate
+    reference: Estimate
+    plain: Verdict | None
+    beside: Mapping[str, Estimate]
+    other: Mapping[Kind, Mapping[str, str]]
+    equivalent: int | None
+    by_bias: Number
 
     @property
     def says(self) -> str:
         """What the paper says, ``"not stated"`` where it says nothing."""
-        said: Mapping[str, str] = {str(family): verdict for family, verdict in self.claim.paper_says.items()}
+        said: Mapping[str, str] = {
+            str(family): word for family, word in CLAIMS[self.claim].paper_says.items()
+        }
         return said.get(self.family, "not stated")
 
     @property
-    def effect(self) -> float:
-        """Median over the cases of the distance from the bound towards the claim, in standard deviations."""
-        if self.finding.cases is None or not self.finding.n:
-            return float("nan")
-        sign = 1 if self.claim.direction == "above" else -1
-        cases = self.finding.cases[self.finding.cases["sd"] > 0]
-        return float((sign * (cases["mean"] - self.claim.value) / cases["sd"]).median())
+    def depends_on(self) -> tuple[str, ...]:
+        """Which of rule, bound and gauge would change the word."""
+        return tuple(kind for kind in ("rule", "bound", "gauge") if self._changes(kind))
+
+    def _changes(self, kind: Kind) -> bool:
+        of_plain = kind == "bound" and self.plain is not None
+        word = self.plain.word if of_plain and self.plain else self.verdict.word
+        return any(other != word for other in self.other.get(kind, {}).values())
 
     @property
-    def command(self) -> str:
-        """What computes its runs again."""
-        if self.family != "cnn":
-            return f"cemag grid --datasets paper --models {self.family} --store again"
-        scales = sorted({scale_of(r.spec) for r in self.study.records if isinstance(r.spec, ImageRunSpec)})
-        return "; ".join(f"cemag images --scale {scale} --store again" for scale in scales)
+    def missing(self) -> tuple[str, ...]:
+        """Sets of which fewer repetitions were run than planned, in words."""
+        run: dict[str, int] = {}
+        for case in self.cases:
+            run[case.dataset] = min(case.n_run, run.get(case.dataset, case.n_run))
+        planned = {case.dataset: case.n_planned for case in self.cases}
+        return tuple(f"{name} ({n} of {planned[name]})" for name, n in run.items() if n < planned[name])
 
     @property
-    def depends(self) -> bool:
-        """Whether another rule or bound would give another verdict."""
-        return len(set(self.sensitivity.values())) > 1
+    def needed(self) -> tuple[float, float]:
+        """How many repetitions would decide a case that is open, from and to: medians over the open cases."""
+        ranges = np.array([case.needed for case in self.cases if not math.isnan(case.needed[0])])
+        if not len(ranges):
+            return float("nan"), float("nan")
+        low, high = np.sort(ranges, axis=0)[
+            len(ranges) // 2
+        ]  # the upper of two in the middle: half of infinity is none
+        return float(low), float(high)
 
 
-def scorecard(studies: Mapping[str, Study]) -> list[Row]:
+def scorecard(
+    classes: pd.DataFrame, instances: pd.DataFrame, rules: pd.DataFrame | None = None, plan: Plan = PLAN
+) -> list[Row]:
     """Answer every claim for every family of models.
 
     Parameters
     ----------
-    studies : mapping of str to Study
-        By family; `cemag.reproduction.runs.published_studies` gathers the published ones.
+    classes, instances : DataFrame
+        As `cemag.reproduction.runs.published_classes` and `published_instances` give them.
+    rules : DataFrame, optional
+        As `cemag.reproduction.claims.rules` gives it: the CEs required by every other counting rule.
+    plan : Plan, optional
     """
-    return [_row(claim, family, studies[family]) for claim, family in product(CLAIMS.values(), FAMILIES)]
-
-
-def _row(claim: Claim, family: str, study: Study) -> Row:
-    if not len(study):
-        nothing = Finding(claim.id, claim.title, 0, 0, 0, np.nan, np.nan, "")
-        return Row(claim, family, nothing, np.nan, np.nan, np.nan, np.nan, {}, study)
-    finding, rows = evaluate(claim, study), repetitions(claim, study)
-    low, high = hierarchical_interval(rows, "value")
-    mean = float(rows.dropna(subset=["value"]).groupby("dataset")["value"].mean().mean())
-    return Row(
-        claim, family, finding, mean, low, high, _needed(finding, claim), _sensitivity(claim, study), study
-    )
-
-
-def _needed(finding: Finding, claim: Claim) -> float:
-    if finding.cases is None or not finding.undecided:
-        return float("nan")
-    known = finding.cases.dropna(subset=["se"])
-    cases = known[(known["decision"] == "undecided") & (known["sd"] > 0)]
-    alpha = ALPHA / max(1, len(known))  # at which the correction starts
-    folds = (cases["se"] / cases["sd"]) ** 2 > 1.01 / cases["n"]
-    effects = (cases["mean"] - claim.value).abs() / cases["sd"]
-    runs = [
-        runs_needed(effect, alpha, of_folds, n)
-        for effect, of_folds, n in zip(effects, folds, cases["n"], strict=True)
-    ]
-    return float(np.median(runs)) if runs else float("nan")
-
-
-def _sensitivity(claim: Claim, study: Study) -> dict[str, Verdict]:
-    """Verdict by every rule with the claim's own bound, by every other cut-off, and by every other bound."""
-    found: dict[str, Verdict] = {}
-    if claim.counts_ces:
-        known = set(study.table("required")["sufficiency"])
-        for choice in product(*CHOICES.values()):
-            rule = dict(zip(CHOICES, choice, strict=True))
-            if rule["sufficiency"] in known:
-                found[", ".join(choice)] = evaluate(claim, study, rule=rule).verdict
-    else:
-        found["as stated"] = evaluate(claim, study).verdict
-    if QUANTITIES[claim.quantity].at_share is not None:
-        for share in OTHER_SHARES:
-            found[f"top: {share:.0%} in place of 10%"] = evaluate(claim, study, share=share).verdict
-    if isinstance(claim.bound, str):
-        for bound in OTHER_BOUNDS[claim.bound]:
-            label = f"{claim.bound}: {bound:g} in place of {MARGINS[claim.bound]:g}"
-            found[label] = evaluate(claim, study, rule=STRICT_RULE, bound=bound).verdict
+    found = []
+    published = {family: PlannedRuns(family, classes, instances, plan) for family in FAMILIES}
+    for claim in CLAIMS:
+        for family in FAMILIES:
+            row = answer(claim, published[family])
+            found.append(row if rules is None else _with_rules(row, rules, plan))
     return found
 
 
-# ---------------------------------------------------------------------- what is published
+def answer(claim: str, published: PlannedRuns) -> Row:
+    """Answer one claim for one family of models."""
+    if claim == "C4a":
+        return _recall_gained(published)
+    if claim == "C4b":
+        return _required_change(published)
+    return _against_null(claim, published)
 
 
-def verdicts_of(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """Verdicts with the counts behind them, by ``claim/family``, as they are written down."""
-    return {
-        f"{row.claim.id}/{row.family}": {
-            "verdict": row.finding.verdict,
-            "holds": row.finding.holds,
-            "fails": row.finding.fails,
-            "undecided": row.finding.undecided,
-            "runs": len(row.study),
-        }
-        for row in rows
+def _asked(claim: str, published: PlannedRuns, of: Literal["test", "weights"] = "weights") -> Asked:
+    plan, contrast = published.plan, published.plan.claims[claim]
+    augmenters = contrasts.augmenters_of(published.family) if contrast.augments else ("",)
+    none = published.n_run()
+    runs = {name: published.n_run(name) if name else none for name in augmenters}
+    return Asked(
+        n_run={(d, name): min(runs[name][d], none[d]) for d in none for name in augmenters},
+        roles=("minority",) if contrast.augments else contrasts.ROLES,
+        augmenters=augmenters,
+        n_planned=plan.repetitions(published.family),
+        bound=contrast.bound,
+        direction=contrast.direction,
+        fold_factor=published.fold_factor(of),
+    )
+
+
+def _against_null(claim: str, published: PlannedRuns) -> Row:
+    asked = _asked(claim, published)
+    null = published.plan.primary_null(claim)
+    assert null is not None
+    points = contrasts.against_null(published, claim, null)
+    other: dict[Kind, dict[str, str]] = {"null": {}}
+    for name, kind in published.plan.nulls.items():
+        if not kind.primary and claim in kind.for_ and published.of(source=name):
+            other["null"][name] = judged(contrasts.against_null(published, claim, name), asked).verdict.word
+    if claim in MARGIN_CLAIMS and published.of(source=null, gauge="margin"):
+        margins = contrasts.against_null(published, claim, null, "margin")
+        other["gauge"] = {"margin CEs": judged(margins, asked).verdict.word}
+    reading = published.plan.claims[claim].plain_reading
+    assert reading is not None
+    by_bound = {
+        bound: judged(
+            points,
+            replace(asked, bound=bound / PER_CENT.get(claim, 1.0), direction=reading.side),
+            "quantity",
+        ).verdict
+        for bound in (reading.bound, *OTHER_BOUNDS.get(claim, ()))
     }
+    plain = by_bound.pop(reading.bound)
+    other["bound"] = {f"{b:g} in place of {reading.bound:g} %": v.word for b, v in by_bound.items()}
+    return _assembled(claim, published, points, asked, judged(points, asked), plain=plain, other=other)
 
 
-def published_verdicts() -> dict[str, dict[str, Any]]:
-    """Read the verdicts that are published beside the records.
-
-    Raises
-    ------
-    StoreError
-        If the file is missing or damaged.
-    """
-    path = published_store().root / VERDICTS_FILE
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict) or not all(map(_is_verdict, found.values())):
-            raise ValueError("it does not hold a verdict with its counts for each claim")
-        return found
-    except (OSError, ValueError) as error:
-        raise StoreError(
-            f"{path}: no readable verdicts ({error}); 'cemag claims --write' makes them"
-        ) from None
-
-
-def _is_verdict(side: Any) -> bool:
-    return isinstance(side, dict) and {"verdict", "holds", "fails", "undecided", "runs"} <= set(side)
+def _recall_gained(published: PlannedRuns) -> Row:
+    asked = _asked("C4a", published, of="test")
+    points = contrasts.gained(published, "recall")
+    names = {
+        "balanced accuracy": ("balanced_accuracy", "none"),
+        "balanced accuracy beyond a moved threshold": ("balanced_accuracy", "threshold"),
+        "recall beyond a moved threshold": ("recall", "threshold"),
+    }
+    beside, scores = {}, {}
+    for title, (score, reference) in names.items():
+        others = contrasts.gained(published, score, reference)
+        beside[title] = estimate_of_sets(others, asked, scale=100)
+        scores[title] = judged(others, asked).verdict.word
+    moved = contrasts.gained(published, "recall", augmenters=["threshold"])
+    beside["recall by a moved threshold"] = estimate_of_sets(moved, asked, scale=100)
+    found = judged(points, asked)
+    return _assembled("C4a", published, points, asked, found, beside=beside, other={"score": scores})
 
 
-def write_verdicts(rows: Sequence[Row]) -> Path:
-    """Write the verdicts beside the published records.
-
-    Raises
-    ------
-    StoreError
-        If they cannot be written.
-    """
-    path = published_store().root / VERDICTS_FILE
-    try:
-        path.write_text(json.dumps(verdicts_of(rows), indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written ({error.strerror or error})") from None
-    return path
-
-
-def changed_verdicts(rows: Sequence[Row]) -> list[str]:
-    """Compare what the records give with what is published: a line for each difference."""
-    now, then = verdicts_of(rows), published_verdicts()
-    lines = []
-    for name in dict.fromkeys([*then, *now]):
-        old, new = then.get(name), now.get(name)
-        if old != new:
-            words = [_words(side) for side in (old, new)]
-            lines.append(f"{name}: published {words[0]}, the records give {words[1]}")
-    return lines
+def _required_change(published: PlannedRuns) -> Row:
+    asked = _asked("C4b", published)
+    changes = contrasts.required_changes(published)
+    points, found = changes["log ratio"], judged(changes["log ratio"], asked)
+    other: dict[Kind, dict[str, str]] = {
+        "bound": {
+            f"{bound:g} points in place of a ratio of 1.25": judged(
+                changes["points"], replace(asked, bound=bound)
+            ).verdict.word
+            for bound in OTHER_POINTS
+        }
+    }
+    if changes["log ratio of margin CEs"]:
+        word = judged(changes["log ratio of margin CEs"], asked).verdict.word
+        other["gauge"] = {"margin CEs": word}
+    row = _assembled("C4b", published, points, asked, found, other=other)
+    return replace(row, equivalent=_equivalent(found, asked.bound))
 
 
-def _words(side: dict[str, Any] | None) -> str:
-    if side is None:
-        return "nothing"
-    return "{verdict} ({holds} hold, {fails} fail, {undecided} undecided; {runs} runs)".format(**side)
+def _equivalent(found: Judged, margin: float) -> int:
+    """In at least so many cases the contrast lies within the margin on both sides (two one-sided tests)."""
+    p = [
+        max(case.estimate.p_above(-margin), case.estimate.p_below(margin))
+        for case in found.cases
+        if case.decision not in ("not run", "not measurable")
+    ]
+    return (
+        at_least(np.nan_to_num([*p, *[1.0] * (found.verdict.n - len(p))], nan=1.0)) if found.verdict.n else 0
+    )
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """The scorecard as a table for the README."""
-    lines = ["| claim | " + " | ".join(FAMILIES.values()) + " |", "|---|" + "---|" * len(FAMILIES)]
-    for claim in CLAIMS.values():
-        cells = [_cell(row) for row in rows if row.claim is claim]
-        lines.append(f"| **{claim.id}** {claim.statement} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def _assembled(
+    claim: str,
+    published: PlannedRuns,
+    points: Sequence[Point],
+    asked: Asked,
+    found: Judged,
+    *,
+    plain: Verdict | None = None,
+    beside: Mapping[str, Estimate] | None = None,
+    other: Mapping[Kind, Mapping[str, str]] | None = None,
+) -> Row:
+    scale = PER_CENT.get(claim, 1.0)
+    return Row(
+        claim=claim,
+        family=published.family,
+        verdict=found.verdict,
+        cases=found.cases,
+        pooled=found.pooled,
+        quantity=estimate_of_sets(points, asked, "quantity", scale),
+        reference=estimate_of_sets(points, asked, "reference", scale),
+        plain=plain,
+        beside=beside or {},
+        other={kind: words for kind, words in (other or {}).items() if words},
+        equivalent=None,
+        by_bias=_by_bias(published),
+    )
 
 
-def _cell(row: Row) -> str:
-    finding = row.finding
-    if finding.n == 0:
-        return "not run"
-    mark = " \\*" if row.depends else ""
-    return f"**{finding.verdict}**{mark} ({finding.holds} of {finding.n})"
+def _by_bias(published: PlannedRuns) -> float:
+    """Share of the instances that the bias alone decides: mean over classes, repetitions and sets."""
+    found: dict[str, list[float]] = {}
+    for (dataset, *_), row in published.of().items():
+        if not math.isnan(row.by_bias):
+            found.setdefault(dataset, []).append(row.by_bias)
+    means = [sum(values) / len(values) for values in found.values()]
+    return sum(means) / len(means) if means else math.nan
+
+
+def _with_rules(row: Row, rules: pd.DataFrame, plan: Plan) -> Row:
+    """Add the word by every other counting rule, for a claim that counts CEs against a null."""
+    null = plan.primary_null(row.claim)
+    if row.claim not in COUNTED or null is None:
+        return row
+    words = {}
+    for name, frame in rules[rules["family"] == row.family].groupby("rule", sort=False):
+        runs = PlannedRuns(row.family, frame, frame.iloc[:0], plan)
+        found = judged(contrasts.against_null(runs, row.claim, null), _asked(row.claim, runs))
+        words[str(name)] = found.verdict.word
+    return replace(row, other={**row.other, "rule": words}) if words else row

@@ -53,7 +53,13 @@ class Split:
 
 
 def stratified_split(
-    X: ArrayLike, y: ArrayLike, *, split: int, n_splits: int = 5, random_state: int
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    split: int,
+    n_splits: int = 5,
+    random_state: int,
+    standardise: bool = True,
 ) -> Split:
     """Hold out one of `n_splits` shuffled stratified folds, and standardise.
 
@@ -67,6 +73,8 @@ def stratified_split(
     n_splits : int, default=5
     random_state : int
         Seed of the shuffle; folds of one seed partition the data.
+    standardise : bool, default=True
+        Otherwise the features stay as they are: mean 0, scale 1.
 
     Returns
     -------
@@ -101,6 +109,8 @@ def stratified_split(
     mean = np.where(constant, X_train[0], X_train.mean(axis=0))
     scale = X_train.std(axis=0)
     scale = np.where(constant | (scale == 0), 1.0, scale)
+    if not standardise:
+        mean, scale = np.zeros_like(mean), np.ones_like(scale)
     return Split(
         X_train=(X_train - mean) / scale,
         y_train=labels[train],

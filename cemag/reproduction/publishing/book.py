@@ -18,6 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cemag.errors import NotebookError, SpecError
+from cemag.files import refuse_target
 from cemag.reproduction.publishing.cache import Cache, dependencies_digest
 from cemag.reproduction.publishing.execution import execute_all, execute_one
 from cemag.reproduction.publishing.notebooks import TextNotebook, find_notebooks, share_parameters
@@ -132,6 +133,7 @@ def run_notebook(path: Path, parameters: Mapping[str, Any], output: Path) -> Pat
     """
     if output.suffix != ".ipynb":
         raise SpecError(f"output is {str(output)!r}: a name that ends in .ipynb is needed")
+    refuse_target(output)
     notebook = TextNotebook(path.resolve())
     notebook.check(parameters)
     execute_one(notebook, parameters, output.resolve(), {})

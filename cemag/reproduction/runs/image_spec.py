@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cemag.errors import SpecError, check_known
 from cemag.models import Number, Whole
-from cemag.reproduction.runs.spec import RunSpec, Spec
+from cemag.reproduction.runs.spec import RunSpec, Spec, digest_of, essentials
 from cemag.reproduction.training import RECIPES, Recipe
 
 __all__ = ["NETWORKS", "AnySpec", "ImageRunSpec", "parse_spec", "read_spec"]
@@ -57,6 +56,10 @@ class ImageRunSpec(Spec):
         Epochs of the new head of DSM and EOS.
     deepsmote_epochs, deepsmote_width : int, default=30, 32
         Training of DeepSMOTE's encoder and decoder, and channels of their outermost layer.
+    labels : {"own", "shuffled"}, default="own"
+        ``"shuffled"`` deals the training labels at random: the null of a network that learns nothing of them.
+    weights : {"trained", "authors"}, default="trained"
+        ``"authors"`` takes the network that the paper's first author published, in place of training one.
 
     Raises
     ------
@@ -86,6 +89,8 @@ class ImageRunSpec(Spec):
     head_epochs: Whole = Field(default=10, ge=1)
     deepsmote_epochs: Whole = Field(default=30, ge=1)
     deepsmote_width: Whole = Field(default=32, ge=4)
+    labels: Literal["own", "shuffled"] = "own"
+    weights: Literal["trained", "authors"] = "trained"
 
     @field_validator("dataset")
     @classmethod
@@ -123,6 +128,21 @@ class ImageRunSpec(Spec):
             )
         return self
 
+    @model_validator(mode="after")
+    def _authors_have_one_network(self) -> Self:
+        if self.weights == "trained":
+            return self
+        from cemag.samplers import IMAGE_AUGMENTERS
+
+        fixed = {"dataset": "cifar10", "imbalance_ratio": 100, "n_max": 5000, "network": "resnet32"}
+        fixed |= {"classes": None, "size": None, "imbalance": "exp", "labels": "own"}
+        for field, value in fixed.items():
+            if (found := getattr(self, field)) != value:
+                raise ValueError(f"{field} is {found!r}: the authors' network has {value!r}")
+        if self.augmenter != "none" and IMAGE_AUGMENTERS[self.augmenter].stage != "embedding":
+            raise ValueError(f"augmenter is {self.augmenter!r}: the authors' network is not trained anew")
+        return self
+
     @property
     def model_name(self) -> str:
         """What was trained, in one word."""
@@ -136,13 +156,23 @@ class ImageRunSpec(Spec):
     @property
     def label(self) -> str:
         """The run in a few words."""
-        return f"{self.dataset}, {self.network}, {self.augmenter}, seed {self.seed}"
+        what = "the authors' network" if self.weights == "authors" else self.network
+        shuffled = ", shuffled labels" if self.labels == "shuffled" else ""
+        return f"{self.dataset}, {what}, {self.augmenter}{shuffled}, seed {self.seed}"
 
     @property
     def training_key(self) -> str:
         """Address of the network without augmentation that this run starts from, or is compared with."""
-        text = json.dumps(self.model_dump(mode="json", exclude=set(AFTER_TRAINING)), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return digest_of({k: v for k, v in essentials(self).items() if k not in AFTER_TRAINING})
+
+    @property
+    def extractor(self) -> Self:
+        """The run whose embeddings this one has: without augmentation where only a head is put on them."""
+        from cemag.samplers import IMAGE_AUGMENTERS
+
+        if IMAGE_AUGMENTERS[self.augmenter].stage != "embedding":
+            return self
+        return self.with_(augmenter="none")
 
 
 AnySpec = RunSpec | ImageRunSpec

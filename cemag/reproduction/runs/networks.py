@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,28 @@ from cemag.models.deepsmote import train_deepsmote
 from cemag.models.heads import capture, replace_head
 from cemag.models.images import Normalisation
 from cemag.models.resnet import ResNet, resnet
+from cemag.reproduction.runs import authors
 from cemag.reproduction.runs.gallery import gallery
 from cemag.reproduction.runs.image_spec import ImageRunSpec
+from cemag.reproduction.runs.keyed import project_root
 from cemag.reproduction.runs.record import source_digest
-from cemag.reproduction.runs.store import project_root
+from cemag.reproduction.runs.thresholds import logit_adjusted, tau_normalised
 from cemag.reproduction.training import Epoch, Progress, Trained, choose_device, train, train_head
 from cemag.samplers import EOS, EmbeddingSMOTE, get_image_augmenter
 
-__all__ = ["FittedNetwork", "TrainingSet", "fit_network", "initial_network", "networks_home", "one_thread"]
+__all__ = [
+    "FittedNetwork",
+    "NewHead",
+    "TrainingSet",
+    "checkpoint_path",
+    "fit_extractor",
+    "fit_network",
+    "initial_network",
+    "networks_home",
+    "new_head",
+    "one_thread",
+    "rounded",
+]
 
 TRAINING_ROOMS = ("reproduction/datasets", "models", "samplers", "reproduction/training")
 Report = Callable[[Progress], None]
@@ -53,12 +67,15 @@ class TrainingSet:
     class_names : tuple of str
     fingerprint : str
         Of the whole data set.
+    rows : ndarray of shape (n,)
+        Which images of the whole data set's training part they are; none known when not given.
     """
 
     X: NDArray[np.uint8]
     y: NDArray[np.int64]
     class_names: tuple[str, ...]
     fingerprint: str
+    rows: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, dtype=np.intp))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +126,26 @@ def initial_network(spec: ImageRunSpec, data: TrainingSet) -> ResNet:
     return resnet(spec.network, len(data.class_names), data.X.shape[-1], seed=spec.seed)
 
 
+@dataclass(frozen=True)
+class NewHead:
+    """What a method puts in place of a trained network's last layer.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (C, d)
+    bias : ndarray of shape (C,)
+    n_synthetic : int
+        Points in the embedding that were made for it.
+    note : str
+        What the augmenter has to say.
+    """
+
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    n_synthetic: int = 0
+    note: str = ""
+
+
 def fit_network(
     spec: ImageRunSpec, data: TrainingSet, *, device: str = "auto", progress: Report | None = None
 ) -> FittedNetwork:
@@ -119,9 +156,84 @@ def fit_network(
     CemagError
         If a class is too small for the augmenter's neighbours, or for what `train` refuses.
     """
-    stage = get_image_augmenter(spec.augmenter).stage
-    fit = {"training": _fit_plain, "embedding": _fit_in_embedding, "images": _fit_with_images}[stage]
-    return fit(spec, data, device, progress)
+    base = fit_extractor(spec, data, device=device, progress=progress)
+    if spec.extractor == spec:
+        return base
+    clock = time.perf_counter()
+    features, _ = capture(base.model, data.X, normalisation=base.normalisation)
+    head = new_head(spec, rounded(features), data, base)
+    return replace(
+        base,
+        model=replace_head(base.model, head.weights, head.bias),
+        seconds=base.seconds + time.perf_counter() - clock,
+        n_synthetic=head.n_synthetic,
+        note=head.note,
+    )
+
+
+def fit_extractor(
+    spec: ImageRunSpec, data: TrainingSet, *, device: str = "auto", progress: Report | None = None
+) -> FittedNetwork:
+    """Train the network whose embeddings a run has, or take what the paper's authors published.
+
+    Raises
+    ------
+    CemagError
+        As `fit_network` does, before any training.
+    """
+    _check_method(spec, data)
+    if spec.weights == "authors":
+        own = Normalisation(spec.recipe.mean or (), spec.recipe.std or ())
+        return FittedNetwork(authors.network(), own, (), "cpu", 0.0, note=authors.NOTE)
+    spec = spec.extractor
+    if get_image_augmenter(spec.augmenter).stage == "images":
+        return _fit_with_images(spec, data, device, progress)
+    return _fit_plain(spec, data, device, progress)
+
+
+def rounded(features: NDArray[np.floating]) -> NDArray[np.float16]:
+    """Embeddings as a record keeps them: in 16 bits, before anything is measured on them."""
+    return np.asarray(features, dtype=np.float16)
+
+
+def new_head(
+    spec: ImageRunSpec, features: NDArray[np.float16], data: TrainingSet, base: FittedNetwork
+) -> NewHead:
+    """Head that a method puts on a trained network, from the embedding of the training images alone.
+
+    Parameters
+    ----------
+    spec : ImageRunSpec
+        Of a method whose stage is ``"embedding"``.
+    features : ndarray of shape (n, d), float16
+        Embedding of the training images.
+    data : TrainingSet
+    base : FittedNetwork
+        The network that is to have it.
+    """
+    how = get_image_augmenter(spec.augmenter)
+    trained: Any = base.model.get_submodule("linear")
+    weights, bias = (p.detach().cpu().numpy() for p in (trained.weight, trained.bias))
+    X, n_classes = features.astype(np.float32), len(data.class_names)
+    if spec.weights == "authors" and how.name == "eos":
+        return NewHead(*authors.eos_head(), note=authors.EOS_NOTE)
+    if how.name == "threshold":
+        moved = logit_adjusted(bias, np.bincount(data.y, minlength=n_classes))
+        return NewHead(weights, moved.astype(np.float32))
+    if how.name == "tau_norm":
+        return NewHead(tau_normalised(weights).astype(np.float32), bias)
+    if how.name == "crt":
+        head = train_head(X, data.y, n_classes, epochs=spec.head_epochs, seed=spec.seed, balanced=True)
+        return NewHead(head.weights, head.bias)
+    sampler: Any = EmbeddingSMOTE(k_neighbors=spec.k_neighbors, random_state=spec.seed)
+    if how.name != "dsm":
+        sampler = EOS(n_neighbors=spec.eos_neighbors, variant=how.variant, random_state=spec.seed)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", UserWarning)
+        made, y = sampler.fit_resample(X, data.y)
+    head = train_head(made, y, n_classes, epochs=spec.head_epochs, seed=spec.seed)
+    note = "; ".join(_by_name(str(warning.message), data) for warning in said)
+    return NewHead(head.weights, head.bias, len(y) - len(data.y), note)
 
 
 def _fit_plain(spec: ImageRunSpec, data: TrainingSet, device: str, progress: Report | None) -> FittedNetwork:
@@ -132,41 +244,10 @@ def _fit_plain(spec: ImageRunSpec, data: TrainingSet, device: str, progress: Rep
     )
 
 
-def _fit_in_embedding(
-    spec: ImageRunSpec, data: TrainingSet, device: str, progress: Report | None
-) -> FittedNetwork:
-    """Over-sample the embedding of the network without augmentation; put a new head on it."""
-    how = get_image_augmenter(spec.augmenter)
-    sampler: Any = EmbeddingSMOTE(k_neighbors=spec.k_neighbors, random_state=spec.seed)
-    if how.name != "dsm":
-        sampler = EOS(n_neighbors=spec.eos_neighbors, variant=how.variant, random_state=spec.seed)
-    _check_neighbours(spec, data, spec.k_neighbors if how.name == "dsm" else 0)
-    if how.name != "dsm" and len(data.y) <= spec.eos_neighbors:
-        raise DataError(
-            f"{spec.dataset}: {spec.augmenter} looks at eos_neighbors = {spec.eos_neighbors} other images of "
-            f"each, and there are {len(data.y)} in all"
-        )
-    base = _fit_plain(spec.with_(augmenter="none"), data, device, progress)
-    clock = time.perf_counter()
-    features, _ = capture(base.model, data.X, normalisation=base.normalisation)
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always", UserWarning)
-        X, y = sampler.fit_resample(features, data.y)
-    head = train_head(X, y, len(data.class_names), epochs=spec.head_epochs, seed=spec.seed)
-    return replace(
-        base,
-        model=replace_head(base.model, head.weights, head.bias),
-        seconds=base.seconds + time.perf_counter() - clock,
-        n_synthetic=len(y) - len(data.y),
-        note="; ".join(_by_name(str(warning.message), data) for warning in said),
-    )
-
-
 def _fit_with_images(
     spec: ImageRunSpec, data: TrainingSet, device: str, progress: Report | None
 ) -> FittedNetwork:
     """Add DeepSMOTE's images until the classes are equal, then train for the usual number of steps."""
-    _check_neighbours(spec, data, spec.k_neighbors)
     clock = time.perf_counter()
     maker = train_deepsmote(
         data.X,
@@ -198,6 +279,15 @@ def _fit_with_images(
     )
 
 
+def checkpoint_path(spec: ImageRunSpec, data: TrainingSet, device: str = "cpu") -> Path:
+    """Where the checkpoint of a training lies, or would."""
+    what = f"{spec.training_key} {spec.augmenter}"
+    if get_image_augmenter(spec.augmenter).stage == "images":
+        what = spec.key  # its settings decide what is trained on
+    parts = f"{what} {data.fingerprint} {device} {source_digest(TRAINING_ROOMS)}"
+    return networks_home() / f"{hashlib.sha256(parts.encode()).hexdigest()[:32]}.pt"
+
+
 def _trained(
     spec: ImageRunSpec,
     data: TrainingSet,
@@ -208,11 +298,7 @@ def _trained(
     **options: Any,
 ) -> Trained:
     """Train, or take up the checkpoint of the same training; two processes never train the same."""
-    where, what = choose_device(device).type, f"{spec.training_key} {spec.augmenter}"
-    if get_image_augmenter(spec.augmenter).stage == "images":
-        what = spec.key  # its settings decide what is trained on
-    parts = f"{what} {data.fingerprint} {where} {source_digest(TRAINING_ROOMS)}"
-    path = networks_home() / f"{hashlib.sha256(parts.encode()).hexdigest()[:32]}.pt"
+    path = checkpoint_path(spec, data, choose_device(device).type)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -229,6 +315,20 @@ def _trained(
             progress=progress,
             **options,
         )
+
+
+def _check_method(spec: ImageRunSpec, data: TrainingSet) -> None:
+    """Refuse, before a network is trained, what the method cannot work on."""
+    name = spec.augmenter
+    if name in ("dsm", "deepsmote"):
+        _check_neighbours(spec, data, spec.k_neighbors)
+    elif name in ("eos", "eos_published_code"):
+        _check_neighbours(spec, data, 0)
+        if len(data.y) <= spec.eos_neighbors:
+            raise DataError(
+                f"{spec.dataset}: {name} looks at eos_neighbors = {spec.eos_neighbors} other images of "
+                f"each, and there are {len(data.y)} in all"
+            )
 
 
 def _check_neighbours(spec: ImageRunSpec, data: TrainingSet, k_neighbors: int) -> None:

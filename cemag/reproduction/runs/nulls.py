@@ -3,47 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cemag.embeddings import ClassificationEmbeddings
-from cemag.metrics import (
-    TrainingView,
-    concentration_against,
-    permuted_weights,
-    relations,
-    required_against,
-)
+from cemag.metrics import concentration_against, relations, required_against
+from cemag.reproduction.runs.quantities import Judged
 
-__all__ = ["Judged", "null_tables", "shuffled"]
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """A model on the instances that judge it.
-
-    Attributes
-    ----------
-    ce : ClassificationEmbeddings
-        Of test instances.
-    y : ndarray of shape (N,)
-        Their labels.
-    train : TrainingView
-        Of training instances, where frequency is measured.
-    """
-
-    ce: ClassificationEmbeddings
-    y: NDArray[Any]
-    train: TrainingView
-
-    def with_permuted_weights(self, random_state: int) -> Judged:
-        """Deal each class's weights to the features at random, test and training alike."""
-        train = replace(self.train, ce=permuted_weights(self.train.ce, random_state=random_state))
-        return replace(self, ce=permuted_weights(self.ce, random_state=random_state), train=train)
+__all__ = ["null_tables", "shuffled"]
 
 
 def shuffled(y: NDArray[Any], random_state: int) -> NDArray[Any]:

@@ -19,7 +19,15 @@ from cemag.reproduction.runs.spec import RECORD_VERSION
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["RECORD_VERSION", "Provenance", "RunRecord", "package_versions", "source_digest"]
+__all__ = [
+    "RECORD_VERSION",
+    "Provenance",
+    "RunRecord",
+    "package_versions",
+    "record_digest",
+    "source_digest",
+    "table_digest",
+]
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "imbalanced-learn")
 COMPUTING_ROOMS = (
@@ -41,8 +49,8 @@ class Provenance(BaseModel):
         Wall time of the fit (augmentation included), and of all CE metrics.
     n_train, n_synthetic, n_test : int
         Training rows before augmentation, rows that the augmenter made, and test rows.
-    n_ces, n_distinct_ces : int
-        CEs a class (features, or support vectors); with support vectors at one point counted once.
+    n_ces, n_fitted_ces : int
+        CEs of one class (features, or support vectors), equal support vectors counted once; and as fitted.
     note : str
         What an augmenter has to say; empty when nothing.
     """
@@ -63,7 +71,7 @@ class Provenance(BaseModel):
     n_synthetic: int
     n_test: int
     n_ces: int
-    n_distinct_ces: int
+    n_fitted_ces: int
     note: str = ""
 
 
@@ -81,14 +89,32 @@ class RunRecord:
 
         Two runs of one specification have the same digest; where and when they ran does not matter.
         """
-        found = hashlib.sha256()
-        found.update(f"{self.spec.key}\0{self.provenance.data_fingerprint}".encode())
-        for name, table in sorted(self.tables.items()):
-            for column in table.column_names:
-                values = table[column].to_numpy()
-                found.update(f"\0{name}.{column}.{table[column].type}\0".encode())
-                found.update("\0".join(values).encode() if values.dtype == object else _bytes(values))
-        return found.hexdigest()
+        return record_digest(self.spec.key, self.provenance.data_fingerprint, self.table_digests())
+
+    def table_digests(self) -> dict[str, str]:
+        """Digest of each table, which the record's own is made of: a part can be verified on its own."""
+        return {name: table_digest(table) for name, table in self.tables.items()}
+
+
+def record_digest(key: str, data_fingerprint: str, tables: Mapping[str, str]) -> str:
+    """Digest of a record from those of its tables."""
+    parts = [key, data_fingerprint, *(f"{name} {digest}" for name, digest in sorted(tables.items()))]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def table_digest(table: pa.Table) -> str:
+    """Digest of every value of a table, whatever chunks and encodings it is held in."""
+    import pyarrow as pa
+
+    found = hashlib.sha256()
+    for name in table.column_names:
+        column = table[name].combine_chunks()
+        found.update(f"\0{name}.{column.type}.{len(column)}\0".encode())
+        if pa.types.is_fixed_size_list(column.type):
+            column = column.flatten()
+        values = column.to_numpy(zero_copy_only=False)
+        found.update("\0".join(values).encode() if values.dtype == object else _bytes(values))
+    return found.hexdigest()
 
 
 def _bytes(values: np.ndarray) -> bytes:

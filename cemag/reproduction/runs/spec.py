@@ -12,9 +12,30 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from cemag.errors import CemagError, SpecError, check_known
 from cemag.models import MODELS, LogisticModel, ModelSpec, Number, Whole
 
-__all__ = ["RECORD_VERSION", "RunSpec", "Spec"]
+__all__ = ["RECORD_VERSION", "RunSpec", "Spec", "digest_of", "essentials"]
 
-RECORD_VERSION = 1  # raise it when the same specification no longer means the same numbers
+RECORD_VERSION = 2  # raise it when the same specification no longer means the same numbers
+
+
+def essentials(model: BaseModel) -> dict[str, Any]:
+    """Fields of a model that are not at their default, nested ones alike; its name always.
+
+    Examples
+    --------
+    >>> essentials(RunSpec(dataset="digits", model="svm", split=0, n_splits=5))
+    {'dataset': 'digits', 'model': {'name': 'svm'}}
+    """
+    found = {}
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if name == "name" or value != field.get_default(call_default_factory=True):
+            found[name] = essentials(value) if isinstance(value, BaseModel) else value
+    return found
+
+
+def digest_of(values: Mapping[str, Any]) -> str:
+    """Digest of a mapping of plain values: 32 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
 
 
 class Spec(BaseModel):
@@ -24,9 +45,11 @@ class Spec(BaseModel):
 
     @property
     def key(self) -> str:
-        """Content address: 32 hexadecimal digits of a SHA-256 over the canonical specification."""
-        text = json.dumps({"record": RECORD_VERSION, "spec": self.model_dump(mode="json")}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        """Content address: 32 hexadecimal digits of a SHA-256 over the fields that are not at their default.
+
+        So a field that is added later changes no key of what was run before.
+        """
+        return digest_of({"record": RECORD_VERSION, "spec": essentials(self)})
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], where: str = "specification") -> Self:
@@ -73,6 +96,8 @@ class RunSpec(Spec):
         Draws what the augmenter and the model draw; kept apart from `data_seed`.
     k_neighbors : int, default=5
         Neighbours of SMOTE and ADASYN.
+    standardise : bool, default=True
+        Whether features are standardised with the training rows' mean and deviation.
 
     Raises
     ------
@@ -95,6 +120,7 @@ class RunSpec(Spec):
     data_seed: Whole = Field(default=0, ge=0, lt=2**32)
     seed: Whole = Field(default=0, ge=0, lt=2**32)
     k_neighbors: Whole = Field(default=5, ge=1)
+    standardise: bool = True
 
     @property
     def model_name(self) -> str:
@@ -112,6 +138,7 @@ class RunSpec(Spec):
         return (
             f"{self.dataset}, {self.model.name}, {self.augmenter}, "
             f"split {self.split} of {self.n_splits}, seed {self.seed}"
+            f"{'' if self.standardise else ', not standardised'}"
         )
 
     @field_validator("model", mode="before")

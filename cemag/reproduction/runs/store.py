@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -17,14 +16,15 @@ import pyarrow.parquet as pq
 
 from cemag.errors import StoreError
 from cemag.reproduction.runs.image_spec import AnySpec, parse_spec
+from cemag.reproduction.runs.keyed import KeyedRecords, RunSummary, log_read, project_root
 from cemag.reproduction.runs.record import Provenance, RunRecord, source_digest
 
-__all__ = ["RunStore", "default_store", "project_root", "published_store"]
+__all__ = ["RunStore", "default_store"]
 
 STALE_SECONDS = 3600
 
 
-class RunStore:
+class RunStore(KeyedRecords):
     """A folder of run records.
 
     A file's name is its specification's key and its metadata hold the record's digest, so a record
@@ -58,15 +58,9 @@ class RunStore:
     def __contains__(self, spec: AnySpec | str) -> bool:
         return self.path(spec).is_file()
 
-    def __len__(self) -> int:
-        return len(self.keys())
-
     def keys(self) -> list[str]:
         """Return the keys of all stored records, sorted."""
         return sorted(path.stem for path in self.root.glob("[0-9a-f]*.parquet"))
-
-    def __iter__(self) -> Iterator[RunRecord]:
-        return (self.get(key) for key in self.keys())
 
     def put(self, record: RunRecord) -> Path:
         """Write a record, whole or not at all.
@@ -125,25 +119,21 @@ class RunStore:
             ) from None
         if record.spec.key != path.stem or not intact:
             raise StoreError(f"{path}: altered or misplaced record; delete it to run it again")
-        _log_read(path, content)
+        log_read(path, content)
         return record
 
-    def matches(self, prefix: str) -> list[str]:
-        """Return the keys that start so."""
-        return [key for key in self.keys() if key.startswith(prefix)]
-
-    def find(self, prefix: str) -> RunRecord:
-        """Return the one record whose key starts so.
-
-        Raises
-        ------
-        StoreError
-            If none does, or several do.
-        """
-        found = self.matches(prefix)
-        if len(found) != 1:
-            raise StoreError(f"key {prefix!r} names {len(found)} of the {len(self)} records in {self.root}")
-        return self.get(found[0])
+    def summaries(self) -> Iterator[RunSummary]:
+        """What each file says of its run, not verified."""
+        for key in self.keys():
+            table = pq.read_table(self.path(key), columns=["spec", "provenance", "performance"])
+            yield RunSummary(
+                key=key,
+                digest=table.schema.metadata[b"digest"].decode(),
+                spec=json.loads(table["spec"][0].as_py()),
+                provenance=json.loads(table["provenance"][0].as_py()),
+                tables={},
+                balanced_accuracy=table["performance"][0].as_py()[0]["balanced_accuracy"],
+            )
 
     def _sweep(self) -> None:
         """Remove what killed writers left behind."""
@@ -185,23 +175,6 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:160] or type(error).__name__
 
 
-def _log_read(path: Path, content: bytes) -> None:
-    """Tell the book which records a notebook read, so that it runs again when one of them changes."""
-    if log := os.environ.get("CEMAG_READS"):
-        entry = {"path": str(path.resolve()), "sha256": sha256(content).hexdigest()}
-        with open(log, "a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-
-
-def project_root(start: Path | None = None) -> Path | None:
-    """Return the nearest folder at or above `start` that holds a cemag project, if any."""
-    here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
-        if (folder / "_toc.yml").is_file() and (folder / "cemag").is_dir():
-            return folder
-    return None
-
-
 def default_store() -> RunStore:
     """Store of what this machine computes: ``CEMAG_STORE``, else by version of the computing source.
 
@@ -216,14 +189,3 @@ def default_store() -> RunStore:
 
         return RunStore(user_cache_path("cemag") / "runs" / source_digest())
     return RunStore(root / "_build" / "runs" / source_digest())
-
-
-def published_store() -> RunStore:
-    """Store of the records behind the published book: ``CEMAG_RESULTS``, else ``results/`` of the project.
-
-    Read only.
-    """
-    if given := os.environ.get("CEMAG_RESULTS"):
-        return RunStore(given)
-    root = project_root()
-    return RunStore((root or Path.cwd()) / "results")

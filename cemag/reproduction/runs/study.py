@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from cemag.errors import CemagError
+from cemag.errors import CemagError, SpecError
 from cemag.reproduction.runs.grid import grid_specs, run_grid
 from cemag.reproduction.runs.image_spec import AnySpec, ImageRunSpec
+from cemag.reproduction.runs.keyed import KeyedRecords
+from cemag.reproduction.runs.published import published_store
 from cemag.reproduction.runs.record import RunRecord
-from cemag.reproduction.runs.scales import SCALES, image_specs
+from cemag.reproduction.runs.scales import PAPER_IMAGE_AUGMENTERS, SCALES, image_specs
 from cemag.reproduction.runs.selection import PAPER_AUGMENTERS, choose_augmenters, choose_datasets
-from cemag.reproduction.runs.store import RunStore, default_store, published_store
+from cemag.reproduction.runs.store import RunStore, default_store
 
 __all__ = ["Study", "image_study", "open_study", "published_studies", "tabular_study"]
 
+REPETITION = ("dataset", "augmenter", "split", "seed", "subset_seed")  # all other fields set runs apart
 BUILD, PUBLISHED = "this build", "published record"
 
 
@@ -44,8 +48,31 @@ class Study:
 
     @property
     def runs(self) -> pd.DataFrame:
-        """A row a run: what was run, where its record is from, how long it took, its note."""
+        """One row per run: what was run, where its record is from, how long it took, its note.
+
+        ``dataset`` names the case that tables, charts and verdicts keep apart: the ``data_set``, and where
+        other fields vary in this study (see `dimensions`) their values.
+        """
         return pd.DataFrame([self._run_row(record) for record in self.records])
+
+    @cached_property
+    def dimensions(self) -> dict[str, tuple[str, ...]]:
+        """Fields that vary over the runs of a data set, beside augmenter and repetition, where any does."""
+        found: dict[str, dict[str, set[str]]] = {}
+        for record in self.records:
+            seen = found.setdefault(record.spec.dataset, {})
+            for name, value in _fields(record.spec).items():
+                seen.setdefault(name, set()).add(repr(value))
+        varied = {
+            dataset: tuple(name for name, values in seen.items() if len(values) > 1)
+            for dataset, seen in found.items()
+        }
+        return {dataset: names for dataset, names in varied.items() if names}
+
+    def case(self, spec: AnySpec) -> str:
+        """The name under which a run's numbers are averaged: its data set, with what varies."""
+        fields, varied = _fields(spec), self.dimensions.get(spec.dataset, ())
+        return ", ".join([spec.dataset, *(_words(name, fields.get(name)) for name in varied)])
 
     def table(self, name: str) -> pd.DataFrame:
         """One table of all records, each row with the run that it belongs to.
@@ -83,10 +110,12 @@ class Study:
         spec, origin = record.spec, record.provenance
         return {
             "key": spec.key,
-            "dataset": spec.dataset,
+            "dataset": self.case(spec),
+            "data_set": spec.dataset,
             "model": spec.model_name,
             "augmenter": spec.augmenter,
             "imbalance_ratio": spec.imbalance_ratio,
+            "ratio": _ratio(record),
             "design": "seeds" if isinstance(spec, ImageRunSpec) else "folds",
             "split": spec.repeat,
             "seed": spec.seed,
@@ -95,18 +124,48 @@ class Study:
             "n_synthetic": origin.n_synthetic,
             "n_test": origin.n_test,
             "n_ces": origin.n_ces,
-            "n_distinct_ces": origin.n_distinct_ces,
+            "n_fitted_ces": origin.n_fitted_ces,
             "fit_seconds": origin.fit_seconds,
             "metric_seconds": origin.metric_seconds,
             "note": origin.note,
         }
 
 
+def _fields(spec: AnySpec) -> dict[str, Any]:
+    """Every field of a specification but those of `REPETITION`, nested ones under a dotted name."""
+    flat: dict[str, Any] = {}
+    for name, value in spec.model_dump().items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{inner}": one for inner, one in value.items()}
+        elif name not in REPETITION:
+            flat[name] = value
+    return flat
+
+
+def _words(name: str, value: Any) -> str:
+    if name == "imbalance_ratio":
+        return "its own ratio" if value is None else f"{value:g}:1"
+    return f"{name.replace('model.', '')} {value}"
+
+
+def _ratio(record: RunRecord) -> float:
+    """Training rows of the largest class to those of the smallest, as asked for or as it is by nature."""
+    from cemag.reproduction.datasets import get_dataset_info
+
+    spec = record.spec
+    if spec.imbalance_ratio is not None:
+        return float(spec.imbalance_ratio)
+    if not isinstance(spec, ImageRunSpec):
+        return float(get_dataset_info(spec.dataset).imbalance_ratio)
+    sizes = record.tables["classes"]["n_train"].to_pylist() if "classes" in record.tables else []
+    return max(sizes) / min(sizes) if sizes else float("nan")
+
+
 def open_study(
     specs: Sequence[AnySpec],
     *,
     store: RunStore | None = None,
-    published: RunStore | None = None,
+    published: KeyedRecords | None = None,
     compute: bool = True,
     jobs: int | None = None,
     progress: bool = False,
@@ -119,7 +178,7 @@ def open_study(
     specs : sequence of RunSpec and ImageRunSpec
     store : RunStore, optional
         Where new records go; `default_store()` when not given.
-    published : RunStore, optional
+    published : KeyedRecords, optional
         Read only; `published_store()` when not given.
     compute : bool, default=True
         Whether to run what is stored nowhere; otherwise it is listed as not run.
@@ -147,7 +206,7 @@ def open_study(
             raise CemagError(f"{len(failed)} run(s) failed, the first: {spec.label}: {reason}")
     sources, records, not_run = {}, [], []
     for spec in {spec.key: spec for spec in specs}.values():
-        home = published if spec in published else store
+        home: KeyedRecords = published if spec in published else store
         if spec not in home:
             not_run.append(spec)
             continue
@@ -188,6 +247,7 @@ def image_study(
     """
     changes = {name: value for name, value in changes.items() if value is not None}
     specs = image_specs(scale, datasets=datasets, augmenters=augmenters, seeds=seeds, **changes)
+    _with_none(list(dict.fromkeys(spec.augmenter for spec in specs)))
     if with_published:
         published = published_store()
         asked = {spec.dataset for spec in specs}
@@ -215,7 +275,7 @@ def published_studies() -> dict[str, Study]:
 
 
 def _best_published(
-    dataset: str, augmenters: Sequence[str] | None, published: RunStore
+    dataset: str, augmenters: Sequence[str] | None, published: KeyedRecords
 ) -> list[ImageRunSpec]:
     """Published runs of a set at the largest scale that has a whole repetition, or at the largest."""
     partial: list[ImageRunSpec] = []
@@ -224,8 +284,8 @@ def _best_published(
             continue
         asked = image_specs(scale.name, datasets=[dataset], augmenters=augmenters)
         stored = [spec for spec in asked if spec in published]
-        cut_short = {spec.seed for spec in asked if spec not in published}
-        if {spec.seed for spec in asked} - cut_short:
+        needed = [spec for spec in asked if augmenters or spec.augmenter in PAPER_IMAGE_AUGMENTERS]
+        if {spec.seed for spec in needed} - {spec.seed for spec in needed if spec not in published}:
             return stored
         partial = partial or stored
     return partial
@@ -236,7 +296,7 @@ def tabular_study(
     datasets: Sequence[str] = ("quick",),
     augmenters: Sequence[str] = PAPER_AUGMENTERS,
     *,
-    imbalance_ratio: float | None = None,
+    imbalance_ratio: float | Sequence[float] | None = None,
     n_splits: int = 5,
     seed: int = 0,
     with_published: bool = True,
@@ -250,8 +310,9 @@ def tabular_study(
         ``"logistic"`` or ``"svm"``.
     datasets, augmenters : sequence of str
         Names, or ``"quick"`` and ``"paper"`` for groups of them.
-    imbalance_ratio : float, optional
-        Thins the minority of a set whose own ratio is lower; the others stay as they are.
+    imbalance_ratio : float or sequence of float, optional
+        Thins the minority of a set whose own ratio is lower; the others stay as they are. Of several, each
+        makes a case of its own.
     n_splits, seed, jobs
         As for `RunSpec` and `run_grid`.
     with_published : bool, default=True
@@ -260,21 +321,31 @@ def tabular_study(
     Raises
     ------
     CemagError
-        For an unknown name or a value out of range, before any work.
+        For an unknown name or a value out of range, or without ``"none"`` among the augmenters, before any
+        work.
     """
     from cemag.reproduction.datasets import get_dataset_info
 
     chosen = choose_augmenters(augmenters)
+    _with_none(chosen)
     fixed: dict[str, Any] = {"n_splits": n_splits, "seeds": [seed]}
+    asked = list(imbalance_ratio) if isinstance(imbalance_ratio, Sequence) else [imbalance_ratio]
     specs = []
     for name in choose_datasets(datasets):
-        thin = imbalance_ratio is not None and imbalance_ratio > get_dataset_info(name).imbalance_ratio
-        specs += grid_specs(
-            [name], [model], chosen, imbalance_ratio=imbalance_ratio if thin else None, **fixed
-        )
+        own = get_dataset_info(name).imbalance_ratio
+        for ratio in dict.fromkeys(one if one is not None and one > own else None for one in asked or [None]):
+            specs += grid_specs([name], [model], chosen, imbalance_ratio=ratio, **fixed)
     if with_published:
         published = published_store()
         specs += [
             s for s in grid_specs(choose_datasets(["paper"]), [model], chosen, **fixed) if s in published
         ]
     return open_study(specs, jobs=jobs)
+
+
+def _with_none(augmenters: Sequence[str]) -> None:
+    if "none" not in augmenters:
+        raise SpecError(
+            f"augmenters are {', '.join(augmenters)}: 'none' is needed among them, which every chart and "
+            "claim holds the others against"
+        )

@@ -227,8 +227,8 @@ def test_a_larger_scale_without_a_whole_repetition_gives_way_to_a_whole_smaller_
 
 
 def test_a_setting_of_none_leaves_the_scales_own(published, asked):
-    image_study("cpu", augmenters=["ros"], seeds=[1], n_max=None, recipe=None, with_published=False)
-    assert asked == image_specs("cpu", augmenters=["ros"], seeds=[1])
+    image_study("cpu", augmenters=["none", "ros"], seeds=[1], n_max=None, recipe=None, with_published=False)
+    assert asked == image_specs("cpu", augmenters=["none", "ros"], seeds=[1])
 
 
 def study_of(specs, source, not_run=()):

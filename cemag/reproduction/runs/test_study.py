@@ -5,8 +5,20 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from cemag.errors import CemagError, StoreError, UnknownNameError
-from cemag.reproduction.runs import GridResult, RunSpec, RunStore, grid_specs, open_study, run, tabular_study
+from cemag.errors import CemagError, SpecError, StoreError, UnknownNameError
+from cemag.reproduction import claims
+from cemag.reproduction.claims.tables import performance_by_class
+from cemag.reproduction.runs import (
+    GridResult,
+    RunSpec,
+    RunStore,
+    grid_specs,
+    image_study,
+    open_study,
+    published_studies,
+    run,
+    tabular_study,
+)
 from cemag.reproduction.runs import study as study_module
 
 SPECS = grid_specs(["breast_cancer"], ["logistic"], ["none", "ros"], n_splits=3)
@@ -132,3 +144,74 @@ def test_tabular_study_refuses_unknown_names_before_any_work(monkeypatch):
         tabular_study("logistic", ["quik"])
     with pytest.raises(CemagError, match="unknown model 'lgistic': did you mean 'logistic'"):
         tabular_study("lgistic")
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    store = RunStore(tmp_path_factory.mktemp("sweep"))
+    names = ["breast_cancer"], ["logistic"], ["none", "ros"]
+    specs = [s for ratio in (None, 5.0, 10.0) for s in grid_specs(*names, n_splits=2, imbalance_ratio=ratio)]
+    specs += grid_specs(["digits"], *names[1:], n_splits=2)
+    for spec in specs:
+        store.put(run(spec))
+    return specs, store
+
+
+def test_what_varies_is_kept_apart(swept):
+    specs, store = swept
+    study = open_study(specs, store=store, published=store, compute=False)
+    assert study.dimensions == {"breast_cancer": ("imbalance_ratio",)}
+    cases = ["breast_cancer, its own ratio", "breast_cancer, 5:1", "breast_cancer, 10:1", "digits"]
+    assert study.runs["dataset"].unique().tolist() == cases
+    assert study.runs["ratio"].round(1).unique().tolist() == [1.7, 5.0, 10.0, 9.3]
+    for ratio, case in zip((None, 5.0), cases, strict=False):  # as if the others were not there
+        alone = open_study(
+            [s for s in specs if s.dataset != "digits" and s.imbalance_ratio == ratio],
+            store=store, published=store, compute=False,
+        )  # fmt: skip
+        assert alone.dimensions == {}
+        together = performance_by_class(study).set_index("dataset").loc[case]
+        expected = performance_by_class(alone)
+        assert together["recall"].tolist() == expected["recall"].tolist()
+    judged = claims.judge(study)
+    assert judged["C1"].n == 2 * len(cases)
+    assert judged["C4a"].n == len(cases)
+    assert "breast_cancer 1.68:1 by nature and 5:1 and 10:1; digits 9.3" in claims.glued(study, {})["ratios"]
+
+
+def test_every_field_that_varies_is_a_dimension(swept, tmp_path):
+    specs, store = swept
+    other = RunStore(tmp_path)
+    model = {"name": "logistic", "C": 100.0}
+    stronger = grid_specs(["breast_cancer"], [model], ["none", "ros"], n_splits=2)
+    for spec in stronger:
+        other.put(run(spec))
+    natural = [s for s in specs if s.dataset == "breast_cancer" and s.imbalance_ratio is None]
+    study = open_study([*natural, *stronger], store=other, published=store, compute=False)
+    assert study.runs["dataset"].unique().tolist() == ["breast_cancer, C 1.0", "breast_cancer, C 100.0"]
+
+
+def test_what_is_published_varies_in_nothing():
+    assert {name: study.dimensions for name, study in published_studies().items()} == {
+        "logistic": {}, "svm": {}, "cnn": {}
+    }  # fmt: skip
+
+
+def test_several_ratios_are_asked_for_once_each(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(study_module, "open_study", lambda specs, **_: asked.update(specs=specs))
+    sets = ["breast_cancer", "digits"]
+    tabular_study("svm", sets, ["none"], imbalance_ratio=[5, 8, 20], n_splits=2, with_published=False)
+    ratios = [(s.dataset, s.imbalance_ratio) for s in asked["specs"] if s.split == 0]
+    own = [("digits", None), ("digits", 20.0)]  # 5 and 8 are below its own 9.3
+    assert ratios == [*(("breast_cancer", r) for r in (5.0, 8.0, 20.0)), *own]
+
+
+def test_a_study_without_none_is_refused_before_any_work(monkeypatch):
+    monkeypatch.setattr(study_module, "open_study", lambda *_, **__: pytest.fail("it starts work"))
+    for ask in (
+        lambda: tabular_study("svm", augmenters=["ros"]),
+        lambda: image_study("quick", None, ["ros"]),
+    ):
+        with pytest.raises(SpecError, match="augmenters are ros: 'none' is needed among them"):
+            ask()

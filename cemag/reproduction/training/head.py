@@ -44,6 +44,7 @@ def train_head(
     momentum: float = 0.9,
     weight_decay: float = 2e-4,
     seed: int = 0,
+    balanced: bool = False,
 ) -> Head:
     """Train a linear head on embeddings (n, d) by stochastic gradient descent, from random weights.
 
@@ -63,6 +64,8 @@ def train_head(
         As in a `Recipe` without milestones.
     seed : int, default=0
         Of the initial weights and the order.
+    balanced : bool, default=False
+        Draw each class as often as any other, with replacement, as many rows an epoch as there are.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def train_head(
     for epoch in range(epochs):
         optimiser.param_groups[0]["lr"] = lr * min(1.0, (epoch + 1) / max(1, warmup_epochs))
         total = torch.zeros((), dtype=torch.float64)
-        for rows in torch.randperm(len(X), generator=generator).split(batch_size):
+        for rows in _order(target, balanced, generator).split(batch_size):
             loss = F.cross_entropy(F.linear(X[rows], weights, bias), target[rows])
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -111,3 +114,11 @@ def train_head(
         if not np.isfinite(mean):
             raise CemagError(f"the loss of the new head is {mean}: a smaller lr than {lr} is needed")
     return Head(weights.detach().numpy(), bias.detach().numpy(), mean)
+
+
+def _order(y: torch.Tensor, balanced: bool, generator: torch.Generator) -> torch.Tensor:
+    """Rows of an epoch, in the order in which they are shown."""
+    if not balanced:
+        return torch.randperm(len(y), generator=generator)
+    weights = 1 / torch.bincount(y)[y].double()
+    return torch.multinomial(weights, len(y), replacement=True, generator=generator)
