@@ -135,6 +135,14 @@ def test_no_generated_notebook_is_tracked():
     assert tracked.stdout == ""
 
 
+def test_conf_py_is_what_jupyter_book_makes_of_its_configuration(tmp_path):
+    for name in ("_config.yml", "_toc.yml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    command = "import sys; from jupyter_book.cli.main import main; sys.exit(main(['config', 'sphinx', '.']))"
+    subprocess.run([sys.executable, "-c", command], cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "conf.py").read_text() == (ROOT / "conf.py").read_text(), "make conf renews it"
+
+
 def module(path):
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -225,7 +233,7 @@ def test_every_glued_number_in_prose_is_one_that_the_chapters_glue():
     study = open_study(grid_specs(["us_crime"], ["logistic"], ["none", "ros"]), compute=False)
     if study.not_run:
         pytest.skip("no published records")
-    names = set(glued(study)) | set(CLAIMS) | IMAGE_NAMES
+    names = set(glued(study)) | set(CLAIMS) | {f"{claim}-finding" for claim in CLAIMS} | IMAGE_NAMES
     for path in NOTEBOOKS:
         for key in re.findall(r"\{glue:text\}`([^`]+)`", path.read_text()):
             if key in OWN_NAMES or key.startswith(OWN_PREFIXES):

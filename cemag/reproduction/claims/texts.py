@@ -16,20 +16,20 @@ __all__ = ["glued", "glued_verdicts"]
 def glued_verdicts(family: str) -> dict[str, str]:
     """Return the published verdict on every claim, by the claim's name, in words and with its number.
 
+    Under the name and ``-finding`` stands the sentence with the number alone, as captions begin with it.
+
     Every page of the book shows these and no others, whatever runs its charts draw.
     """
-    return {
-        row.claim: f"{row.verdict.word} ({cases_in_words(row)}). {sentence(row)}"
-        for row in published_rows()
-        if row.family == family
-    }
+    rows = [row for row in published_rows() if row.family == family]
+    found = {f"{row.claim}-finding": sentence(row) for row in rows}
+    return found | {row.claim: f"{row.verdict.word} ({cases_in_words(row)}). {sentence(row)}" for row in rows}
 
 
 def glued(study: Study) -> dict[str, str]:
     """Return name and text of every number that a tabular chapter glues into its prose.
 
-    Names are ``runs``, ``datasets``, ``origin``, ``ratios``; ``rule-low``, ``rule-high`` and ``rule-least`` (range over
-    the rules of the mean share of CEs that a minority instance requires, and the rule that asks least);
+    Names are ``runs``, ``datasets``, ``origin``, ``ratios``; ``rule-low``, ``rule-high``, ``rule-least``
+    (range over the rules of the mean share of CEs that a minority instance requires, and which asks least);
     ``top-share``, ``null-share``, ``permuted-share``; ``n-none``, ``n-ros``, ``n-ros-distinct`` (CEs a run);
     those of `circularity`.
     """
