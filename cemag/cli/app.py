@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cemag.cli.audit import audit, compare
-from cemag.errors import CemagError, NotebookError, SpecError, StoreError
+from cemag.errors import CemagError, NotebookError, SpecError
 from cemag.files import refuse_target
 
 if TYPE_CHECKING:
@@ -186,6 +186,15 @@ def images(
     _run_grid(specs, store, jobs, timeout, device)
 
 
+@app.command()
+def causes(store: StoreOption = None) -> None:
+    """Compute what the causal experiments need and is not stored; safe to kill and start again."""
+    from cemag.reproduction.experiments import causes_answers, folders_of_causes
+
+    for line in causes_answers([store / "causes"] if store else folders_of_causes()):
+        print(line, flush=True)
+
+
 def _run_grid(
     specs: Sequence[AnySpec], store: Path | None, jobs: int | None, timeout: float | None, device: str
 ) -> None:
@@ -224,11 +233,28 @@ def claims(
 @app.command("list")
 def list_(store: StoreOption = None) -> None:
     """List the stored runs."""
+    from cemag.cli.homes import homes
     from cemag.cli.reports import show_runs
-    from cemag.reproduction.runs import RunStore, default_store, published_store
 
-    for home in [RunStore(store)] if store else [default_store(), published_store()]:
+    for home in homes(store):
         show_runs(home)
+
+
+@app.command()
+def publish(
+    store: StoreOption = None,
+    into: Annotated[
+        Path | None, typer.Option(help="Folder of the published records; results/ of the project if none.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave them in the working store as well.")] = False,
+) -> None:
+    """Move complete groups of stored runs into the published files, which are never rewritten."""
+    from cemag.cli.reports import show_published
+    from cemag.reproduction.runs import RunStore, default_store, published_store
+    from cemag.reproduction.runs import publish as move
+
+    home = RunStore(store) if store else default_store()
+    show_published(move(home, into or published_store().root, keep=keep), home)
 
 
 @app.command()
@@ -236,14 +262,10 @@ def show(
     key: Annotated[str, typer.Argument(help="Key of a run, or its first digits.")], store: StoreOption = None
 ) -> None:
     """Show one stored run: what was run, what was found, where it came from."""
+    from cemag.cli.homes import home_of
     from cemag.cli.reports import show_record
-    from cemag.reproduction.runs import RunStore, default_store, published_store
 
-    homes = [RunStore(store)] if store else [default_store(), published_store()]
-    home = next((home for home in homes if home.matches(key)), None)
-    if home is None:
-        where = " or ".join(str(home.root) for home in homes)
-        raise StoreError(f"key {key!r} names no record in {where}")
+    home = home_of(key, store)
     record = home.find(key)
     show_record(record, home.path(record.spec))
 

@@ -21,13 +21,17 @@ Names = Annotated[Path | None, typer.Option(help="Class names, a line each.", sh
 
 def audit(
     features: Annotated[
-        Path | None, typer.Option(help="Input of the last linear step: .npy, .npz or .parquet.")
+        Path | None, typer.Option(help="Input of the last linear step: .npy, .npz, .parquet, .csv.")
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Its weights, a row a class.")] = None,
     bias: Annotated[Path | None, typer.Option(help="Its bias; zero if none.")] = None,
     labels: Annotated[Path | None, typer.Option(help="True labels.")] = None,
     names: Names = None,
     factors: Annotated[Path | None, typer.Option(help="All of that in one .npz file.")] = None,
+    record: Annotated[
+        str | None, typer.Option(help="Key of a stored run, or its first digits.", show_default=False)
+    ] = None,
+    store: Annotated[Path | None, typer.Option("--store", help="Folder of run records.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Weights of a network (.pt, .safetensors).")] = None,
     arch: Annotated[str, typer.Option(help="Its architecture: resnet20, 32, 44 or 56.")] = "resnet32",
     data: Annotated[str, typer.Option(help="Image set whose test part it is audited on.")] = "cifar10",
@@ -44,14 +48,17 @@ def audit(
     from cemag.auditing import audit_factors
 
     _check_targets(report, tables)
-    made = _factors(
-        {"features": features, "weights": weights, "bias": bias, "labels": labels, "names": names},
-        factors,
-        checkpoint,
-        arch,
-        data,
-    )
-    found = audit_factors(made, class_counts=_counts(counts), random_state=seed)
+    plain = {"features": features, "weights": weights, "bias": bias, "labels": labels, "names": names}
+    if record:
+        others = {**plain, "factors": factors, "checkpoint": checkpoint}
+        given = [name for name, value in others.items() if value]
+        if given:
+            raise CemagError(f"--record is a model already; given beside it: --{', --'.join(given)}")
+        made, of_record = _recorded(record, store)
+        class_counts = _counts(counts) or of_record
+    else:
+        made, class_counts = _factors(plain, factors, checkpoint, arch, data), _counts(counts)
+    found = audit_factors(made, class_counts=class_counts, random_state=seed)
     print(found.summary())
     if report:
         print(f"report: {found.report(report)}")
@@ -96,7 +103,7 @@ def _factors(
     asked += ["--features and the like"] if plain else []
     if len(asked) != 1:
         raise CemagError(
-            "one of --features with --weights and --labels, --factors, or --checkpoint is needed"
+            "one of --features with --weights and --labels, --factors, --record, or --checkpoint is needed"
             + (f"; given: {', '.join(asked)}" if asked else "")
         )
     if checkpoint:
@@ -139,6 +146,19 @@ def _network(checkpoint: Path, arch: str, data: str) -> Factors:
         class_names=images.class_names,
         model_name=f"{arch} from {checkpoint.name}, on the test part of {data}",
     )
+
+
+def _recorded(key: str, store: Path | None) -> tuple[Factors, list[int]]:
+    """A stored run on the instances that judged it, and how many of each class it was trained on."""
+    from cemag.cli.homes import home_of
+    from cemag.reproduction.runs import factors_of
+
+    home = home_of(key, store)
+    found = home.find(key)
+    made = factors_of(found, home)
+    rows = found.tables["quantities"].to_pylist()
+    n_train = {row["class"]: row["n_train"] for row in rows}
+    return made, [n_train[name] for name in made.class_names]
 
 
 def _counts(text: str | None) -> list[int] | None:

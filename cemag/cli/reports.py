@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from cemag.reproduction.runs import GridResult, RunRecord, RunStore
-
 if TYPE_CHECKING:
     from cemag.reproduction.claims import Row
+    from cemag.reproduction.runs import GridResult, KeyedRecords, Published, RunRecord, RunStore
 
 README_START, README_END = "<!-- claims: written by cemag claims --write -->", "<!-- end of claims -->"
 CONSOLE = Console(width=None if sys.stdout.isatty() else 160)  # into a file or pipe, cut nothing off
@@ -79,28 +78,40 @@ def show_grid(result: GridResult, store: RunStore) -> None:
         CONSOLE.print(f"failed: {spec.label}: {reason}", style="red", soft_wrap=True)
 
 
-def show_runs(store: RunStore) -> None:
-    """Print a line a stored run."""
-    table = Table(title=f"{store.root} ({len(store)} records)", title_justify="left")
-    for heading in (
-        "key",
-        "data set",
-        "model",
-        "augmenter",
-        "repeat",
-        "seed",
-        "balanced accuracy",
-        "seconds",
-    ):
-        table.add_column(heading, justify="right" if heading in ("repeat", "seed", "seconds") else "left")
-    for record in store:
-        spec, origin = record.spec, record.provenance
-        accuracy = record.tables["performance"]["balanced_accuracy"][0].as_py()
-        table.add_row(
-            spec.key[:10], spec.dataset, spec.model_name, spec.augmenter, str(spec.repeat), str(spec.seed),
-            f"{accuracy:.3f}", f"{origin.fit_seconds + origin.metric_seconds:.2f}",
-        )  # fmt: skip
-    CONSOLE.print(table)
+def show_runs(store: KeyedRecords) -> None:
+    """Print one line per stored run, as plain text: a drawn table of a thousand rows takes seconds."""
+    headings = ("key", "data set", "model", "augmenter", "repeat", "seed", "balanced accuracy", "seconds")
+    rows = [
+        (
+            run.key[:10],
+            run.spec["dataset"],
+            run.model,
+            run.treatment,
+            str(run.repetition),
+            str(run.spec["seed"]),
+            f"{run.balanced_accuracy:.3f}",
+            f"{run.provenance['fit_seconds'] + run.provenance['metric_seconds']:.2f}",
+        )
+        for run in store.summaries()
+    ]
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    print(f"{store.root} ({len(rows)} records)")
+    for row in (headings, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def show_published(result: Published, store: RunStore) -> None:
+    """Print what became of the records of a working store."""
+    CONSOLE.print(
+        f"{result.moved} records published, {len(result.written)} files written; left in {store.root}: "
+        f"{len(store)} records",
+        soft_wrap=True,
+    )
+    for name, missing in result.incomplete.items():
+        CONSOLE.print(f"not whole: {name} waits for {missing} run(s)", soft_wrap=True)
+    if result.unplanned:
+        keys = ", ".join(key[:10] for key in result.unplanned)
+        CONSOLE.print(f"no published file is to hold: {keys}", soft_wrap=True)
 
 
 def show_claims(rows: Sequence[Row]) -> None:

@@ -293,9 +293,9 @@ class _Plan:
         weights: Array
         bias: Array
         weights, bias = self.step.weights.cpu().numpy(), self.step.bias.cpu().numpy()
-        self.weights, self.bias = (
-            _one_sum(weights, bias) if _is_one(self.step, self.link) else (weights, bias)
-        )
+        if self.step.single and len(weights) == 2:  # two columns of one number: [1 - p, p], [0, z], [-z, z]
+            weights, bias = weights[1:] - weights[:1], bias[1:] - bias[:1]
+        self.weights, self.bias = weights, bias
         narrow = self.weights.astype(np.float32)
         if (narrow == self.weights).all() and (self.bias.astype(np.float32) == self.bias).all():
             self.weights, self.bias = narrow, self.bias.astype(np.float32)
@@ -406,8 +406,8 @@ def _without(network: _Network, ran: _Ran, path: str) -> CemagError:
             f"sums alone, which ends in the operation {made}"
         )
     return CemagError(
-        f"{network.kind} has no linear layer that makes its output: before any weights, its output is made by "
-        f"the operation {made}; CEs are defined by a last linear step"
+        f"{network.kind} has no linear layer that makes its output: before any weights comes the operation "
+        f"{made}; CEs are defined by a last linear step"
     )
 
 

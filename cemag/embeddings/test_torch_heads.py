@@ -1,4 +1,4 @@
-"""Heads of every kind: their factors are what a reader of the network would write down, and give its output."""
+"""Heads of every kind: their factors are what a reader of the network would write down."""
 
 import dataclasses
 
@@ -110,17 +110,25 @@ HEADS = {
         WIDE[:, :C] @ B,
     ),
     "adapter before the head": (
-        Of(lambda net, x: net.head((h := x.relu()) + net.up(net.down(h))), head=head(),
-           down=head(DOWN, None), up=head(DOWN.T, None)),
+        Of(
+            lambda net, x: net.head((h := x.relu()) + net.up(net.down(h))),
+            head=head(),
+            down=head(DOWN, None),
+            up=head(DOWN.T, None),
+        ),
         ROWS,
         ROWS.relu(),
         W + W @ DOWN.T @ DOWN,
         B,
     ),
-    "logit adjustment": (Of(lambda net, x: net.head(x.relu()) - UP[:, 0], head=head()), ROWS, ROWS.relu(), W, B - UP[:, 0]),
-    "adjusted in place": (
-        Of(in_place, head=head()), ROWS, ROWS.relu(), 3 * W, 3 * (B - 2 * torch.eye(C)[1])
+    "logit adjustment": (
+        Of(lambda net, x: net.head(x.relu()) - UP[:, 0], head=head()),
+        ROWS,
+        ROWS.relu(),
+        W,
+        B - UP[:, 0],
     ),
+    "adjusted in place": (Of(in_place, head=head()), ROWS, ROWS.relu(), 3 * W, 3 * (B - 2 * torch.eye(C)[1])),
     "temperatures": (
         Of(lambda net, x: net.head(x.relu()) / UP[:, 1], head=head()),
         ROWS,
@@ -136,7 +144,12 @@ HEADS = {
         SCALE * (B - NORM.running_mean) + NORM.bias.detach(),
     ),
     "wide and deep": (
-        Of(lambda net, x: net.wide(x) + net.deep(net.body(x).relu()), wide=head(WIDE), deep=head(DEEP), body=BODY),
+        Of(
+            lambda net, x: net.wide(x) + net.deep(net.body(x).relu()),
+            wide=head(WIDE),
+            deep=head(DEEP),
+            body=BODY,
+        ),
         ROWS,
         torch.cat([ROWS, BODY(ROWS).relu().detach()], 1),
         torch.cat([WIDE, DEEP], 1),
@@ -149,7 +162,13 @@ HEADS = {
         BOTH,
         torch.cat([B, torch.zeros(1)]),
     ),
-    "mean over tokens": (Of(lambda net, x: net.head(x.relu()).mean(1), head=head()), TOKENS, TOKENS.relu().mean(1), W, B),
+    "mean over tokens": (
+        Of(lambda net, x: net.head(x.relu()).mean(1), head=head()),
+        TOKENS,
+        TOKENS.relu().mean(1),
+        W,
+        B,
+    ),
     "mean over crops": (
         Of(lambda net, x: net.head(x.flatten(0, 1).relu()).view(-1, T, C).mean(1), head=head()),
         TOKENS,
@@ -158,7 +177,13 @@ HEADS = {
         B,
     ),
     "mean over real tokens": (Of(masked_mean, head=head()), TOKENS, mean_of_masked(TOKENS), W, B),
-    "last token": (Of(lambda net, x: net.head(x.relu())[:, -1], head=head()), TOKENS, TOKENS.relu()[:, -1], W, B),
+    "last token": (
+        Of(lambda net, x: net.head(x.relu())[:, -1], head=head()),
+        TOKENS,
+        TOKENS.relu()[:, -1],
+        W,
+        B,
+    ),
     "1 x 1 convolution, then pooled": (
         Of(lambda net, x: net.conv(x.relu()).mean((2, 3)), conv=conv(1, W[..., None, None])),
         MAPS,
@@ -181,24 +206,39 @@ HEADS = {
         None,
     ),
     "weight norm": (
-        nn.Sequential(nn.ReLU(), nn.utils.parametrizations.weight_norm(head())), ROWS, ROWS.relu(), W, B
+        nn.Sequential(nn.ReLU(), nn.utils.parametrizations.weight_norm(head())),
+        ROWS,
+        ROWS.relu(),
+        W,
+        B,
     ),
     "einsum": (
-        Of(lambda net, x: torch.einsum("nd,cd->nc", x.relu(), net.w), w=nn.Parameter(W)), ROWS, ROWS.relu(), W, None
+        Of(lambda net, x: torch.einsum("nd,cd->nc", x.relu(), net.w), w=nn.Parameter(W)),
+        ROWS,
+        ROWS.relu(),
+        W,
+        None,
     ),
     "product and sum": (
-        Of(lambda net, x: (x.relu()[:, None] * net.w).sum(-1), w=nn.Parameter(W)), ROWS, ROWS.relu(), W, None
+        Of(lambda net, x: (x.relu()[:, None] * net.w).sum(-1), w=nn.Parameter(W)),
+        ROWS,
+        ROWS.relu(),
+        W,
+        None,
     ),
     "transposed": (Of(lambda net, x: (net.w @ x.relu().T).T, w=nn.Parameter(W)), ROWS, ROWS.relu(), W, None),
     "distances to prototypes": (
-        Of(lambda net, x: -(x.square().sum(1, keepdim=True) - 2 * x @ net.w.T + net.w.square().sum(1)), w=nn.Parameter(W)),
+        Of(
+            lambda net, x: -(x.square().sum(1, keepdim=True) - 2 * x @ net.w.T + net.w.square().sum(1)),
+            w=nn.Parameter(W),
+        ),
         ROWS,
         ROWS,
         2 * W,
         -W.square().sum(1),
     ),
     "softmax": (nn.Sequential(nn.ReLU(), head(), nn.Softmax(1)), ROWS, ROWS.relu(), W, B),
-}  # fmt: skip
+}
 
 
 def sums(features, weights, bias):
@@ -226,7 +266,6 @@ def test_every_head_has_the_factors_that_a_reader_would_write_down(name):
         lambda z: torch.cat([torch.zeros_like(z), z], 1),
         lambda z: z.sigmoid(),
         lambda z: z.squeeze(),
-        lambda z: F.logsigmoid(torch.cat([-z, z], 1)) * 1.0 if False else torch.stack([0 * z, z], 1)[..., 0],
     ],
 )
 def test_one_sum_is_one_sum_in_whatever_columns_it_comes(columns):

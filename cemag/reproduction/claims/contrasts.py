@@ -8,15 +8,15 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from cemag.errors import CemagError
 from cemag.reproduction.claims.plan import PLAN, Plan
-from cemag.reproduction.runs import PAPER_IMAGE_AUGMENTERS
-from cemag.reproduction.runs.selection import PAPER_AUGMENTERS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["CHANGES", "PlannedRuns", "Point", "against_null", "augmenters_of", "gained", "required_changes"]
 
@@ -57,6 +57,9 @@ def augmenters_of(family: str) -> tuple[str, ...]:
     >>> augmenters_of("cnn")
     ('ros', 'remix', 'dsm', 'eos')
     """
+    from cemag.reproduction.runs.scales import PAPER_IMAGE_AUGMENTERS
+    from cemag.reproduction.runs.selection import PAPER_AUGMENTERS
+
     names = PAPER_IMAGE_AUGMENTERS if family == "cnn" else PAPER_AUGMENTERS
     return tuple(name for name in names if name != "none")
 

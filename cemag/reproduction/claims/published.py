@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from cemag.errors import StoreError
-from cemag.reproduction.claims.scorecard import Row, scorecard
+from cemag.reproduction.claims.answers import Row, scorecard
 from cemag.reproduction.claims.sentences import cases_in_words, depends_in_words, sentence
 
 __all__ = ["changed_verdicts", "from_records", "published_rows", "write_verdicts"]

@@ -7,8 +7,10 @@ needs no training, but refits the models on tables.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["published_rules", "statistics_file"]
 
@@ -26,5 +28,7 @@ def statistics_file(name: str) -> Path:
 
 def published_rules() -> pd.DataFrame | None:
     """The published frame, or None: what of `published_classes` a count needs, and the column ``rule``."""
+    import pandas as pd
+
     path = statistics_file("rules.parquet")
     return pd.read_parquet(path) if path.is_file() else None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from cemag.reproduction.claims.answers import Row
 from cemag.reproduction.claims.inference import Estimate
 from cemag.reproduction.claims.judging import BOTH
 from cemag.reproduction.claims.plan import FAMILIES, PLAN
-from cemag.reproduction.claims.scorecard import Row
 from cemag.reproduction.claims.stated import CLAIMS
 
 __all__ = ["cases_in_words", "depends_in_words", "markdown", "needed_in_words", "sentence"]

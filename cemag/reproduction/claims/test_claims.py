@@ -183,7 +183,7 @@ def image_record(counts, augmenter="none", seed=0, **tables):
     origin = Provenance(
         cemag="0", source="0", python="0", versions={}, device="cpu", data_fingerprint="0", started="0",
         fit_seconds=0, metric_seconds=0, n_train=sum(counts), n_synthetic=0, n_test=1, n_ces=8,
-        n_distinct_ces=8,
+        n_fitted_ces=8,
     )  # fmt: skip
     names = [f"class {i}" for i in range(len(counts))]
     classes = pa.table({"class": names, "n_train": counts})
@@ -301,7 +301,8 @@ def test_a_class_without_a_correct_prediction_is_left_out_of_the_mean_of_its_rol
     found = required_by_class(study_of([changed]), "mean").query("unit == 'number of CEs'")
     whole = required_by_class(study_of([record]), "mean").query("unit == 'number of CEs'")
     assert len(found) == len(whole)
-    rule = "ranking == 'magnitude' and sufficiency == 'shared' and stability == 'stable' and bias == 'without bias'"
+    rule = "ranking == 'magnitude' and sufficiency == 'shared' and stability == 'stable'"
+    rule += " and bias == 'without bias'"
     expected = values_of(study_of([record]), "required", "mean", "none", ["class 3"], **RULE)
     minority = found.query(f"`class` == 'minority' and {rule}")
     assert minority["value"].tolist() == pytest.approx(expected.tolist())

@@ -1,4 +1,4 @@
-"""The two experiments on the statistics: what they count is what the package counts, and what is published holds."""
+"""The experiments on the statistics: they count as the package does, and what is published holds."""
 
 import numpy as np
 import pytest

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from cemag.reproduction.claims.answers import answer
 from cemag.reproduction.claims.contrasts import PlannedRuns, required_changes
 from cemag.reproduction.claims.inference import of_repetitions
 from cemag.reproduction.claims.plan import PLAN
-from cemag.reproduction.claims.scorecard import answer
 from cemag.reproduction.claims.sentences import needed_in_words, sentence
 
 

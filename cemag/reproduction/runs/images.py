@@ -34,7 +34,8 @@ from cemag.reproduction.runs.networks import (
 )
 from cemag.reproduction.runs.nulls import null_tables, shuffled
 from cemag.reproduction.runs.quantities import Judged, instances_table, quantities_table
-from cemag.reproduction.runs.record import Provenance, RunRecord, package_versions, source_digest
+from cemag.reproduction.runs.record import Provenance, RunRecord
+from cemag.reproduction.runs.source import package_versions, source_digest
 from cemag.reproduction.training import Progress
 
 __all__ = ["Extracted", "extract", "record_of", "run_images", "training_set"]

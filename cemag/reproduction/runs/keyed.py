@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["KeyedRecords", "RunSummary", "log_read", "project_root"]
 
+UNUSUAL = (
+    ("labels", "own", "shuffled labels"),
+    ("weights", "trained", "authors' network"),
+    ("standardise", True, "not standardised"),
+)
+
 
 @dataclass(frozen=True)
 class RunSummary:
@@ -50,6 +56,12 @@ class RunSummary:
     def model(self) -> str:
         """What was fitted, in one word."""
         return str(self.spec["network"] if self.of_images else self.spec["model"]["name"])
+
+    @property
+    def treatment(self) -> str:
+        """The augmenter, and what else sets the run apart from the usual ones."""
+        apart = [said for field, usual, said in UNUSUAL if self.spec.get(field, usual) != usual]
+        return ", ".join([self.spec["augmenter"], *apart])
 
     @property
     def repetition(self) -> int:

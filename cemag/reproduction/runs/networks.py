@@ -32,7 +32,7 @@ from cemag.reproduction.runs import authors
 from cemag.reproduction.runs.gallery import gallery
 from cemag.reproduction.runs.image_spec import ImageRunSpec
 from cemag.reproduction.runs.keyed import project_root
-from cemag.reproduction.runs.record import source_digest
+from cemag.reproduction.runs.source import source_digest
 from cemag.reproduction.runs.thresholds import logit_adjusted, tau_normalised
 from cemag.reproduction.training import Epoch, Progress, Trained, choose_device, train, train_head
 from cemag.samplers import EOS, EmbeddingSMOTE, get_image_augmenter

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cemag.errors import StoreError
@@ -108,6 +107,7 @@ class PublishedStore(KeyedRecords):
     def table(self, name: str) -> pd.DataFrame:
         """One table of all runs below one another, with the columns that say what was run."""
         import pandas as pd
+        import pyarrow.compute as pc  # slow to import: not for what only lists records
 
         parts = []
         for path in sorted((self.root / KIND_OF.get(name, "records")).glob("*.parquet")):
@@ -135,6 +135,8 @@ class _Tables(Mapping[str, pa.Table]):
         return len(self._run.tables)
 
     def __getitem__(self, name: str) -> pa.Table:
+        import pyarrow.compute as pc
+
         from cemag.reproduction.runs.record import table_digest
 
         if name not in self._run.tables:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,17 +20,9 @@ __all__ = [
     "RECORD_VERSION",
     "Provenance",
     "RunRecord",
-    "package_versions",
     "record_digest",
-    "source_digest",
     "table_digest",
 ]
-
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "imbalanced-learn")
-COMPUTING_ROOMS = (
-    *("embeddings", "metrics", "samplers", "models"),
-    *("reproduction/datasets", "reproduction/training", "reproduction/runs"),
-)
 
 
 class Provenance(BaseModel):
@@ -119,21 +108,3 @@ def table_digest(table: pa.Table) -> str:
 
 def _bytes(values: np.ndarray) -> bytes:
     return np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"))).tobytes()
-
-
-@lru_cache
-def source_digest(rooms: tuple[str, ...] = COMPUTING_ROOMS) -> str:
-    """Digest of the rooms of the package that decide what a run finds: 12 hexadecimal digits."""
-    home = Path(__file__).parents[2]
-    found = hashlib.sha256()
-    for room in rooms:
-        for path in sorted((home / room).rglob("*.py")):
-            if not path.name.startswith("test_"):
-                found.update(path.relative_to(home).as_posix().encode() + b"\0" + path.read_bytes())
-    return found.hexdigest()[:12]
-
-
-@lru_cache
-def package_versions(*more: str) -> dict[str, str]:
-    """Versions of the libraries that a run's numbers depend on."""
-    return {name: version(name) for name in (*LIBRARIES, *more)}

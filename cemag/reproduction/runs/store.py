@@ -8,16 +8,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cemag.errors import StoreError
-from cemag.reproduction.runs.image_spec import AnySpec, parse_spec
 from cemag.reproduction.runs.keyed import KeyedRecords, RunSummary, log_read, project_root
-from cemag.reproduction.runs.record import Provenance, RunRecord, source_digest
+from cemag.reproduction.runs.source import source_digest
+
+if TYPE_CHECKING:
+    from cemag.reproduction.runs.image_spec import AnySpec
+    from cemag.reproduction.runs.record import RunRecord
 
 __all__ = ["RunStore", "default_store"]
 
@@ -160,6 +163,9 @@ def _to_arrow(record: RunRecord) -> pa.Table:
 
 
 def _from_arrow(table: pa.Table) -> RunRecord:
+    from cemag.reproduction.runs.image_spec import parse_spec  # not for what only lists records
+    from cemag.reproduction.runs.record import Provenance, RunRecord
+
     tables = {}
     for name in table.column_names[2:]:
         rows: Any = table[name].combine_chunks().flatten()

@@ -20,7 +20,8 @@ from cemag.models import embed, fit_model
 from cemag.reproduction.datasets import Split, load_tabular, make_imbalanced, stratified_split
 from cemag.reproduction.runs.nulls import null_tables, shuffled
 from cemag.reproduction.runs.quantities import Judged, instances_table, quantities_table
-from cemag.reproduction.runs.record import Provenance, RunRecord, package_versions, source_digest
+from cemag.reproduction.runs.record import Provenance, RunRecord
+from cemag.reproduction.runs.source import package_versions, source_digest
 from cemag.reproduction.runs.spec import RunSpec
 from cemag.reproduction.runs.thresholds import moved_bias
 from cemag.samplers import augment

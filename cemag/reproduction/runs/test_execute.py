@@ -16,7 +16,7 @@ from sklearn.svm import SVC
 
 from cemag.errors import CemagError, DataError
 from cemag.reproduction.runs import RunSpec, RunStore, run
-from cemag.reproduction.runs.record import LIBRARIES, source_digest
+from cemag.reproduction.runs.source import LIBRARIES, source_digest
 
 ESTIMATORS = {"logistic": LogisticRegression(max_iter=2000), "svm": SVC()}
 
@@ -129,7 +129,7 @@ def test_provenance_tells_what_was_run_on_what():
     assert len(found.data_fingerprint) == 64
     assert found.device == "cpu"
     assert found.fit_seconds > 0 < found.metric_seconds
-    assert found.n_ces == found.n_distinct_ces == 30
+    assert found.n_ces == found.n_fitted_ces == 30
     # 357 benign, 20 of the malignant are left; four fifths train, and ROS evens the classes out
     assert found.n_train + found.n_test == 377
     assert found.n_train + found.n_synthetic == pytest.approx(2 * 0.8 * 357, abs=2)
@@ -137,7 +137,7 @@ def test_provenance_tells_what_was_run_on_what():
 
 def test_copies_of_a_support_vector_count_once_among_the_distinct():
     found = run(RunSpec(dataset="breast_cancer", model="svm", augmenter="ros", imbalance_ratio=20)).provenance
-    assert found.n_distinct_ces < found.n_ces
+    assert found.n_fitted_ces < found.n_ces
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,8 @@ CHANGES = [
     {"head_epochs": 4},
     {"deepsmote_epochs": 4},
     {"deepsmote_width": 8},
+    {"labels": "shuffled"},
+    {"weights": "authors", "dataset": "cifar10", "imbalance_ratio": 100.0, "n_max": 5000},
 ]
 
 recipes = st.one_of(
@@ -232,6 +234,28 @@ def test_a_network_is_shared_by_whatever_differs_after_its_training_and_by_nothi
         assert (other.training_key == spec.training_key) == (set(change) <= after), change
     for augmenter in IMAGE_AUGMENTERS:
         assert spec.with_(augmenter=augmenter).training_key == spec.training_key
+
+
+def test_methods_that_only_put_on_a_head_share_the_embeddings_of_the_plain_network():
+    spec = ImageRunSpec.parse(BASE | {"head_epochs": 3})
+    for augmenter, how in IMAGE_AUGMENTERS.items():
+        run = spec.with_(augmenter=augmenter)
+        assert run.extractor == (spec if how.stage == "embedding" else run)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"network": "resnet56"}, "network is 'resnet56': the authors' network has 'resnet32'"),
+        ({"n_max": None}, "n_max is None: the authors' network has 5000"),
+        ({"augmenter": "remix"}, "augmenter is 'remix': the authors' network is not trained anew"),
+    ],
+    ids=repr,
+)
+def test_the_authors_network_is_of_one_kind(change, says):
+    of_authors = {"dataset": "cifar10", "imbalance_ratio": 100.0, "n_max": 5000, "weights": "authors"}
+    assert ImageRunSpec.parse(of_authors).label == "cifar10, the authors' network, none, seed 0"
+    assert says in refusal(of_authors | change)
 
 
 def test_parse_spec_makes_the_kind_that_the_data_set_calls_for():

@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from cemag.errors import CemagError, DataError, UnknownNameError
 from cemag.models.resnet import RESNETS, resnet
 from cemag.reproduction.datasets import load_images, subsample_images
-from cemag.reproduction.runs import NETWORKS, ImageRunSpec, RunStore, image_specs, networks, run, run_grid
+from cemag.reproduction.runs import NETWORKS, ImageRunSpec, RunStore, image_specs, run, run_grid
 from cemag.reproduction.runs.gallery import gallery
+from cemag.reproduction.runs.images import training_set
 from cemag.reproduction.runs.networks import TrainingSet, fit_network
 from cemag.reproduction.training import predict_logits
 from cemag.samplers import IMAGE_AUGMENTERS
@@ -36,15 +37,16 @@ SPEC = ImageRunSpec(
 FEW = SPEC.with_(classes=("0", "6", "1"), n_max=24, recipe=RECIPE | {"epochs": 7, "lr": 0.01})
 COUNTS = [40, 34, 29, 25, 21, 18, 15, 13, 11, 10]  # 40 * 4 ** (-i / 9), rounded down
 AUGMENTERS = list(IMAGE_AUGMENTERS)
-AFTER = ["dsm", "eos", "eos_published_code"]
+AFTER = ["dsm", "eos", "eos_published_code", "threshold", "tau_norm", "crt"]
 TABLES = {
     "performance", "per_class", "required", "concentration", "relation", "features", "classes", "head",
-    "history",
+    "history", "quantities", "instances", "centre",
 }  # fmt: skip
-NULLS = ("permuted_weights", "initialisation", "shuffled_labels")
+NULLS = ("initialisation", "permuted_weights")
 MORE_TABLES = {
-    "none": {"null_required", "null_concentration", "null_relation", "cutoff"},
-    "deepsmote": {"gallery"},
+    "none": {"null_required", "null_concentration", "null_relation", "cutoff", "embedding"},
+    "deepsmote": {"gallery", "embedding"},
+    **{name: {"embedding"} for name in ("ros", "remix", "rebalanced_mixup")},
 }
 
 
@@ -89,6 +91,10 @@ def given():
     return subsample_images(
         digits().y_train, profile="exp", imbalance_ratio=4, n_max=40, subset_seed=SPEC.subset_seed
     )
+
+
+def few_digits():
+    return load_images("digits_images", classes=FEW.classes)
 
 
 def network_of(augmenter):
@@ -149,7 +155,7 @@ def test_the_record_tells_what_the_network_was_given_and_what_was_made(augmenter
     filled_up = augmenter in ("dsm", "eos", "eos_published_code", "deepsmote")
     assert (classes["n_train"] + classes["n_synthetic"]).tolist() == ([40] * 10 if filled_up else COUNTS)
     assert (origin.n_train, origin.n_synthetic) == (sum(COUNTS), classes["n_synthetic"].sum())
-    assert (origin.n_test, origin.n_ces, origin.n_distinct_ces) == (len(digits().y_test), 64, 64)
+    assert (origin.n_test, origin.n_ces, origin.n_fitted_ces) == (len(digits().y_test), 64, 64)
     assert (origin.device, origin.data_fingerprint) == ("cpu", digits().fingerprint)
     assert {"torch", "torchvision"} < set(origin.versions)
     assert origin.fit_seconds > 0 < origin.metric_seconds
@@ -235,8 +241,7 @@ def test_the_same_specification_has_the_same_digest_with_and_without_its_checkpo
     assert first.digest == again.digest == record_of(augmenter).digest
     if augmenter == "dsm":  # it leaves the plain network behind for others
         assert run(SPEC, device="cpu", progress=no_training).digest == record_of("none").digest
-    # a run without augmentation has its null of shuffled labels beside it
-    assert len(list(fresh.glob("*.pt"))) == (2 if augmenter in ("none", "dsm") else 1)
+    assert len(list(fresh.glob("*.pt"))) == 1
 
 
 def test_the_number_of_threads_changes_no_digest_and_is_left_as_it_was(fresh):
@@ -413,7 +418,7 @@ def test_nulls_are_of_the_network_without_augmentation_and_of_all_that_is_judged
         assert list(dict.fromkeys(table["source"])) == ["model", *NULLS]
         assert (table["n"] == len(digits().y_test)).all()
     required = frame("none", "null_required").groupby("source")["mean"]
-    assert required.count().tolist() == [16] * 4
+    assert required.count().tolist() == [16] * 3
     assert (required.max() <= 64).all()
 
 
@@ -425,21 +430,14 @@ def test_relations_of_the_nulls_have_the_rows_of_those_of_the_network():
     assert list(dict.fromkeys(nulls["source"])) == list(NULLS)
 
 
-def test_the_null_of_shuffled_labels_was_trained_on_as_many_labels_in_another_order(fresh, monkeypatch):
-    trained_on = []
-    plain = networks._fit_plain
-
-    def kept(spec, data, device, progress):
-        trained_on.append(data)
-        return plain(spec, data, device, progress)
-
-    monkeypatch.setattr(networks, "_fit_plain", kept)
-    run(FEW, device="cpu")
-    real, misled = trained_on
-    assert np.bincount(real.y).tolist() == np.bincount(misled.y).tolist()
-    assert (real.y != misled.y).any()
-    np.testing.assert_array_equal(real.X, misled.X)
-    assert len(list(fresh.glob("*.pt"))) == 2
+def test_the_null_of_shuffled_labels_is_a_run_on_as_many_labels_in_another_order(fresh):
+    own, misled = (training_set(FEW.with_(labels=labels), few_digits()) for labels in ("own", "shuffled"))
+    assert np.bincount(own.y).tolist() == np.bincount(misled.y).tolist()
+    assert (own.y != misled.y).any()
+    np.testing.assert_array_equal(own.X, misled.X)
+    record = run(FEW.with_(labels="shuffled"), device="cpu")
+    assert record.tables["quantities"]["source"].unique().to_pylist() == ["model", "permuted_weights"]
+    assert record.tables["embedding"]["part"].unique().to_pylist() == ["test"]
 
 
 # ---------------------------------------------------------------------- bad input

@@ -8,6 +8,7 @@ import torch
 from cemag.errors import SpecError, UnknownNameError
 from cemag.reproduction.datasets import IMAGE_DATASETS
 from cemag.reproduction.runs import (
+    MOVED_THRESHOLDS,
     PAPER_IMAGE_AUGMENTERS,
     SCALES,
     ImageRunSpec,
@@ -19,6 +20,7 @@ from cemag.reproduction.runs import (
     image_specs,
     image_study,
     scale_of,
+    shuffled_label_specs,
 )
 from cemag.reproduction.runs import execute as execute_module
 from cemag.reproduction.runs import study as study_module
@@ -38,29 +40,41 @@ def test_every_run_of_a_scale_is_valid_and_there_once(scale):
     chosen = SCALES[scale]
     assert chosen.name == scale
     assert set(chosen.deepsmote) <= set(chosen.datasets) <= set(IMAGE_DATASETS)
-    assert set(chosen.augmenters) == set(IMAGE_AUGMENTERS)
+    assert set(chosen.seeds) == set(chosen.datasets)
+    assert {spec.augmenter for spec in specs} == set(IMAGE_AUGMENTERS)
     for spec in specs:
         assert ImageRunSpec.parse(spec.model_dump(mode="json")) == spec
         assert spec.subset_seed == spec.seed
         assert (spec.augmenter != "deepsmote") or spec.dataset in chosen.deepsmote
-    expected = len(chosen.datasets) * (len(chosen.augmenters) - 1) + len(chosen.deepsmote)
-    assert len(specs) == len(chosen.seeds) * expected
+    expected = sum(
+        8 * len(seeds) + 2 * 3 + 3 * (name in chosen.deepsmote) for name, seeds in chosen.seeds.items()
+    )
+    assert len(specs) == expected
 
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_a_grid_cut_short_has_whole_repetitions_and_the_networks_first(scale):
-    specs = image_specs(scale)
-    seeds = [spec.seed for spec in specs]
-    assert seeds == sorted(seeds)
-    of_one = cells(spec for spec in specs if spec.seed == 0)
-    for seed in SCALES[scale].seeds:
-        assert {(name, method, 0) for name, method, s in cells(specs) if s == seed} == of_one
+    specs, of_set = image_specs(scale), SCALES[scale].seeds
+    repetitions = [of_set[spec.dataset].index(spec.seed) for spec in specs]
+    assert repetitions == sorted(repetitions)
+    for name, seeds in of_set.items():
+        for seed in seeds:
+            methods = {method for dataset, method, s in cells(specs) if (dataset, s) == (name, seed)}
+            assert methods >= {*PAPER_IMAGE_AUGMENTERS, *MOVED_THRESHOLDS}
     place = {(s.dataset, s.augmenter, s.seed): i for i, s in enumerate(specs)}
     for (name, _, seed), i in place.items():  # those that start from the plain network come after it
         assert place[name, "none", seed] <= i
 
 
 @pytest.mark.parametrize("scale", SCALES)
+def test_the_plan_has_twelve_seeds_and_those_of_miniplaces_and_taxa_are_unseen():
+    seeds = SCALES["cpu"].seeds
+    assert seeds == {"cifar10": (*range(12),), **dict.fromkeys(REAL[1:], (*range(3, 15),))}
+    others = [s for s in image_specs("cpu") if s.augmenter in ("rebalanced_mixup", "deepsmote")]
+    for spec in (*others, *shuffled_label_specs("cpu")):
+        assert spec.seed in seeds[spec.dataset][:3]
+
+
 def test_a_network_is_trained_once_for_all_methods_of_a_repetition(scale):
     specs = image_specs(scale)
     assert len({spec.training_key for spec in specs}) == len({(s.dataset, s.seed) for s in specs})
@@ -82,7 +96,8 @@ def test_groups_stand_for_their_members_in_order_and_once():
         return [s.augmenter for s in image_specs("quick", augmenters=augmenters, seeds=[0])]
 
     assert methods("paper") == list(PAPER_IMAGE_AUGMENTERS) == ["none", "ros", "remix", "dsm", "eos"]
-    assert methods("all") == list(IMAGE_AUGMENTERS)
+    assert sorted(methods("all")) == sorted(IMAGE_AUGMENTERS)
+    assert methods("moved") == list(MOVED_THRESHOLDS) == ["threshold", "tau_norm", "crt"]
     assert methods("eos", "paper", "eos") == ["eos", "none", "ros", "remix", "dsm"]
 
 
@@ -144,8 +159,7 @@ def test_a_value_out_of_range_is_refused_before_any_work(monkeypatch):
 
 def test_a_run_knows_its_scale():
     for scale in SCALES:
-        assert {scale_of(spec) for spec in image_specs(scale)} == {scale}
-        assert {scale_of(spec) for spec in image_specs(scale, augmenters=["deepsmote"])} == {scale}
+        assert {scale_of(spec) for spec in (*image_specs(scale), *shuffled_label_specs(scale))} == {scale}
     assert scale_of(image_specs("cpu", n_max=77)[0]) == "own settings"
 
 
@@ -172,7 +186,7 @@ def stand_in(spec):
     """A record as a run would give it, without the run."""
     origin = Provenance(
         cemag="0", source="0", python="0", versions={}, device="cpu", data_fingerprint="0", started="0",
-        fit_seconds=0, metric_seconds=0, n_train=1, n_synthetic=0, n_test=1, n_ces=1, n_distinct_ces=1,
+        fit_seconds=0, metric_seconds=0, n_train=1, n_synthetic=0, n_test=1, n_ces=1, n_fitted_ces=1,
     )  # fmt: skip
     return RunRecord(spec=spec, tables={}, provenance=origin)
 
@@ -265,8 +279,7 @@ def test_what_is_missing_is_computed_once(published, tmp_path, monkeypatch):
     assert first.runs["augmenter"].tolist() == ["none", "dsm"]
     assert set(first.runs["origin"]) == {"this build"}
     assert set(first.runs["design"]) == {"seeds"}
-    # one network for both methods, and the null of shuffled labels
-    assert len(list((tmp_path / "networks").glob("*.pt"))) == 2
+    assert len(list((tmp_path / "networks").glob("*.pt"))) == 1  # one network for both methods
     assert len(list((tmp_path / "store").iterdir())) == 2
     assert not published.root.exists()
     for name, rows in (("classes", 10), ("history", 1), ("gallery", 0)):

@@ -1,5 +1,6 @@
 """RunSpec: what it refuses and how it says so, and that its key stands for everything in it."""
 
+import hashlib
 import json
 import math
 import re
@@ -14,11 +15,13 @@ from cemag.errors import CemagError, SpecError
 from cemag.models import LogisticModel, SVMModel
 from cemag.reproduction.datasets import DATASETS
 from cemag.reproduction.runs import RunSpec, read_spec
+from cemag.reproduction.runs.spec import essentials
 from cemag.samplers import AUGMENTERS
 
 BASE = {"dataset": "breast_cancer"}
 
 CHANGES = [
+    {"standardise": False},
     {"dataset": "digits"},
     {"model": "svm"},
     {"model": {"name": "logistic", "C": 0.5}},
@@ -171,6 +174,15 @@ def test_the_key_changes_with_every_field():
     assert {name for change in CHANGES for name in change} == set(RunSpec.model_fields)
     keys = [RunSpec.parse(BASE | change).key for change in [{}, *CHANGES]]
     assert len(set(keys)) == len(keys)
+
+
+def test_a_field_at_its_default_is_no_part_of_the_key():
+    spec = RunSpec(dataset="digits")
+    assert essentials(spec) == {"dataset": "digits"}
+    assert RunSpec.parse(spec.model_dump()).key == spec.key
+    text = json.dumps({"record": 2, "spec": {"dataset": "digits"}})
+    assert spec.key == hashlib.sha256(text.encode()).hexdigest()[:32]
+    assert essentials(RunSpec(dataset="digits", model=SVMModel(C=2.0)))["model"] == {"name": "svm", "C": 2.0}
 
 
 def test_a_value_written_in_another_way_has_the_same_key():

@@ -17,7 +17,7 @@ import pytest
 
 from cemag.errors import StoreError
 from cemag.reproduction.runs import RunSpec, RunStore, default_store, published_store, run
-from cemag.reproduction.runs import record as record_module
+from cemag.reproduction.runs import source as source_module
 from cemag.reproduction.runs import store as store_module
 
 SPECS = [RunSpec(dataset="breast_cancer", augmenter=name) for name in ("none", "ros", "smote")]
@@ -262,28 +262,28 @@ def test_the_default_store_outside_a_project_is_in_the_users_cache(tmp_path, mon
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     root = default_store().root
-    assert root.name == record_module.source_digest()
+    assert root.name == source_module.source_digest()
     assert tmp_path not in root.parents or (tmp_path / "cache") in root.parents
 
 
 def test_the_source_digest_follows_what_computes_runs_and_nothing_else(tmp_path, monkeypatch):
     home = tmp_path / "cemag"
-    for room in (*record_module.COMPUTING_ROOMS, "charts"):
+    for room in (*source_module.COMPUTING_ROOMS, "charts"):
         (home / room).mkdir(parents=True)
         (home / room / "a.py").write_text("1\n")
-    monkeypatch.setattr(record_module, "__file__", str(home / "reproduction" / "runs" / "record.py"))
-    digest = record_module.source_digest.__wrapped__
+    monkeypatch.setattr(source_module, "__file__", str(home / "reproduction" / "runs" / "record.py"))
+    digest = source_module.source_digest.__wrapped__
     before = digest()
     (home / "charts" / "a.py").write_text("2\n")
     (home / "metrics" / "test_a.py").write_text("2\n")
     assert digest() == before
     seen = {before}
-    for room in record_module.COMPUTING_ROOMS:
+    for room in source_module.COMPUTING_ROOMS:
         (home / room / "a.py").write_text("2\n")
         seen.add(digest())
     (home / "metrics" / "a.py").rename(home / "metrics" / "b.py")
     seen.add(digest())
-    assert len(seen) == len(record_module.COMPUTING_ROOMS) + 2
+    assert len(seen) == len(source_module.COMPUTING_ROOMS) + 2
 
 
 def test_a_record_that_is_put_again_while_it_is_read_is_read_whole(store, record):

@@ -28,8 +28,8 @@ def glued_verdicts(family: str) -> dict[str, str]:
 def glued(study: Study) -> dict[str, str]:
     """Return name and text of every number that a tabular chapter glues into its prose.
 
-    Names are ``runs``, ``datasets``, ``origin``, ``ratios``; ``rule-low``, ``rule-high`` and ``rule-least`` (range over
-    the rules of the mean share of CEs that a minority instance requires, and the rule that asks least);
+    Names are ``runs``, ``datasets``, ``origin``, ``ratios``; ``rule-low``, ``rule-high``, ``rule-least``
+    (range over the rules of the mean share of CEs that a minority instance requires, and which asks least);
     ``top-share``, ``null-share``, ``permuted-share``; ``n-none``, ``n-ros``, ``n-ros-distinct`` (CEs a run);
     those of `circularity`.
     """

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 
 from cemag.reproduction.claims import contrasts
 from cemag.reproduction.claims.contrasts import PlannedRuns, Point
@@ -17,6 +16,9 @@ from cemag.reproduction.claims.judging import Asked, Judged, estimate_of_sets, j
 from cemag.reproduction.claims.plan import FAMILIES, PLAN, Plan
 from cemag.reproduction.claims.stated import CLAIMS
 from cemag.reproduction.claims.verdicts import Case, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["OTHER_BOUNDS", "OTHER_POINTS", "Row", "answer", "scorecard"]
 
