@@ -40,7 +40,9 @@ def describe(spec: Mapping[str, Any], finding: str = "") -> str:
     if shown := chosen(spec):
         parts.append("Shown for " + "; ".join(f"{label}: {value}" for label, value in shown.items()))
     said = list(dict.fromkeys(_channels(spec, spec)))
-    named = {channel for channel, _, titled in said if titled}  # ends of an interval have no name of their own
+    named = {
+        channel for channel, _, titled in said if titled
+    }  # ends of an interval have no name of their own
     parts += [sentence for channel, sentence, titled in said if titled or channel not in named]
     return " ".join(part if part[-1] in ".?!" else f"{part}." for part in parts if part)
 
@@ -81,7 +83,7 @@ def _words(value: Any) -> str:
 def _channels(
     view: Any, root: Mapping[str, Any], inherited: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[str, str, bool]]:
-    """For each axis, panel and colour its kind, a sentence with what it covers, and whether it has a title."""
+    """Each axis, panel and colour: its kind, a sentence with what it covers, and whether it has a title."""
     if not isinstance(view, Mapping):
         return
     encoding = {**(inherited or {}).get("encoding", {}), **view.get("encoding", {})}
