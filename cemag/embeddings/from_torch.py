@@ -317,7 +317,8 @@ class _Plan:
         except CemagError as error:
             raise CemagError(f"{self.kind}: {error}") from None
         if not np.isfinite(vectors).all():
-            return vectors  # `factors` says where
+            self.checked = True
+            return vectors  # `factors` refuses them and says where
         rows = vectors.astype(np.float64)
         sums = rows @ self.weights.T.astype(np.float64) + self.bias
         own, doubt = _linked(as_numpy(output), self.link, sums.shape[1])

@@ -171,7 +171,7 @@ LAYERS = [
         {},
         r"gives shape \(7, 2, 4\): one row of logits",
     ),
-    (perceptron(nn.Tanh()), {}, "Sequential does not decide by its CEs"),
+    (perceptron(nn.Tanh()), {}, "Sequential has no linear layer that makes its output.* tanh"),
     (perceptron(nn.GELU()), {}, "Sequential has no linear layer that makes its output.* gelu"),
     ("resnet.pt", {}, "model is a str: a torch.nn.Module is needed"),
 ]
@@ -277,7 +277,7 @@ DATA = [
     (Named(), Y, "y is given, and X comes with labels of its own"),
     (ROWS[:0], Y[:0], "X is empty"),
     (Subset(Named(), []), None, "X is empty"),
-    (ROWS[:, :2], Y, r"Sequential fails on a batch of shape \(2, 2\): .*shapes cannot be mult"),
+    (ROWS[:, :2], Y, r"Sequential fails on a batch of shape \(7, 2\): .*shapes cannot be mult"),
     ([(ROWS[0], 0), (ROWS[1, :3], 1)], None, "items of list make no batch"),
     (Subset([(object(), 0)], [0]), None, "items of Subset make no batch .*: tensors are needed"),
     (3, None, "X is a int: a tensor, an array, a Dataset or a DataLoader is needed"),
