@@ -78,7 +78,7 @@ def audit(
     class_names, feature_names : sequence of str, optional
         For the tables.
     layer : nn.Linear or str, optional
-        The last linear layer of a network, or its dotted name; found when not given.
+        The layer of a network whose weights count, or its dotted name; found when not given.
     part : int, optional
         Which of several underlying estimators of a calibrated classifier.
     batch_size : int, default=256
