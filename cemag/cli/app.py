@@ -186,6 +186,15 @@ def images(
     _run_grid(specs, store, jobs, timeout, device)
 
 
+@app.command()
+def causes(store: StoreOption = None) -> None:
+    """Compute what the causal experiments need and is not stored; safe to kill and start again."""
+    from cemag.reproduction.experiments import causes_answers, folders_of_causes
+
+    for line in causes_answers([store / "causes"] if store else folders_of_causes()):
+        print(line, flush=True)
+
+
 def _run_grid(
     specs: Sequence[AnySpec], store: Path | None, jobs: int | None, timeout: float | None, device: str
 ) -> None:
@@ -209,12 +218,11 @@ def claims(
         bool, typer.Option("--write", help="Publish the verdicts, and the table in the README.")
     ] = False,
 ) -> None:
-    """Print every claim with its verdict from the published records."""
+    """Print every claim with its published verdict; with --check or --write, judge the records anew."""
     from cemag.cli.reports import check_claims, show_claims, write_claims
-    from cemag.reproduction.claims import scorecard
-    from cemag.reproduction.runs import published_studies
+    from cemag.reproduction.claims import from_records, published_rows
 
-    rows = scorecard(published_studies())
+    rows = from_records() if check or write else published_rows()
     if write:
         write_claims(rows)
     show_claims(rows)

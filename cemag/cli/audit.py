@@ -21,7 +21,7 @@ Names = Annotated[Path | None, typer.Option(help="Class names, a line each.", sh
 
 def audit(
     features: Annotated[
-        Path | None, typer.Option(help="Input of the last linear step: .npy, .npz or .parquet.")
+        Path | None, typer.Option(help="Input of the last linear step: .npy, .npz, .parquet, .csv.")
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Its weights, a row a class.")] = None,
     bias: Annotated[Path | None, typer.Option(help="Its bias; zero if none.")] = None,

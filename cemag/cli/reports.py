@@ -116,16 +116,16 @@ def show_published(result: Published, store: RunStore) -> None:
 
 def show_claims(rows: Sequence[Row]) -> None:
     """Print the scorecard."""
-    from cemag.reproduction.claims import FAMILIES
+    from cemag.reproduction.claims import FAMILIES, sentence
+    from cemag.reproduction.claims.sentences import cases_in_words, depends_in_words
 
     table = Table(title="Claims, from the published records", title_justify="left")
-    for heading in ("claim", "models", "the paper", "the records", "hold", "fail", "undecided", "depends"):
-        table.add_column(heading, justify="right" if heading in ("hold", "fail", "undecided") else "left")
+    for heading in ("claim", "models", "the paper", "the records", "cases", "depends on", "in one sentence"):
+        table.add_column(heading)
     for row in rows:
-        finding = row.finding
         table.add_row(
-            row.claim.id, FAMILIES[row.family], row.says, finding.verdict, str(finding.holds),
-            str(finding.fails), str(finding.undecided), "on rule or bound" if row.depends else "no",
+            row.claim, FAMILIES[row.family], row.says, row.verdict.word, cases_in_words(row),
+            depends_in_words(row), sentence(row),
         )  # fmt: skip
     CONSOLE.print(table)
 

@@ -1,22 +1,26 @@
-"""From a network to its factors: what goes into its last linear step, checked against its own logits.
+"""From a network to its factors: what its last linear step weighs, checked against its own output.
 
-Runs the network and takes its hooks away again; weights, modes and statistics stay. Imports torch.
+Runs the network and leaves it as it was: weights, modes, hooks, statistics and generators. Imports torch.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import random
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from cemag.embeddings.arrays import as_array
 from cemag.embeddings.factors import Factors, factors
+from cemag.embeddings.promise import settle
 from cemag.errors import CemagError, DataError, check_known, extra
 
 with extra("torch"):
@@ -24,9 +28,16 @@ with extra("torch"):
     from torch import Tensor, nn
     from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, SequentialSampler
 
+    from cemag.embeddings.torch_step import Found, LinearStep, find, solve
+    from cemag.embeddings.torch_tape import Read, Tape
+
 __all__ = ["torch_factors"]
 
 LISTED = 8
+ENDINGS = 4  # nonlinear operations that may follow the logits, one after the other
+# of the output, by the type of numbers that it is computed in; float64 and float32 as `relative_tolerance`
+TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 3e-2}
+Array = NDArray[np.float64]
 
 
 def torch_factors(
@@ -52,8 +63,9 @@ def torch_factors(
         mappings of argument names (`input_ids`, `attention_mask`, `pixel_values`, `labels`, ...).
     y : array_like of shape (N,), optional
         True classes, 0 to C - 1 or class names; needed where `X` comes without labels.
-    layer : nn.Linear or str, optional
-        The layer that makes the logits, or its dotted name; found when not given.
+    layer : nn.Module or str, optional
+        The layer whose weights count, or its dotted name; the last linear step is found when not given,
+        in whatever module, function or operation it is.
     batch_size : int, default=128
         Instances at a time; a loader has its own.
     class_names : sequence of C str, optional
@@ -66,13 +78,17 @@ def torch_factors(
     Returns
     -------
     Factors
-        Its logits are the network's output up to rounding. Where the network does more with them (a
-        softmax, a temperature), its predictions are the same, and a note says so.
+        Its logits are the network's output, up to one number an instance; where that is probabilities, the
+        sums that these are made of, and a note says so. Checked on every instance: to 1e-4 of their size in
+        float32, 1e-2 in float16, 3e-2 in bfloat16. What is linear in the features is merged into the
+        weights (adapters, adjusted logits, temperatures), several linear steps are joined, and averages of
+        logits become averages of features.
 
     Raises
     ------
     CemagError
-        If the linear layer is not found or not known, or does not make the network's output.
+        If the network's output is not made of weighted sums of features, the same weights for every
+        instance; says what was found.
     DataError
         If `X` or `y` does not fit.
 
@@ -85,28 +101,32 @@ def torch_factors(
     """
     if not isinstance(model, nn.Module):
         raise CemagError(f"model is a {type(model).__name__}: a torch.nn.Module is needed")
-    model = getattr(model, "_orig_mod", model)  # a compiled network runs past the hooks of its parts
+    model = _bare(model)
     _refuse_task(model)
+    _refuse_empty(model)
+    named = _named_layer(model, layer)
     stream = batches(X, y, batch_size, model)
-    with evaluating(model), speaking(model):
-        try:
-            first = next(stream)
-        except StopIteration:
-            raise DataError("X is empty: at least one instance is needed") from None
-        head = _layer(model, layer, first)
-        captured = _captured(model, head, chain([first], stream))
-    notes = _check_promise(model, head, captured)
-    if captured.labels is None:
+    given = class_names or class_names_of(X) or _names_of_model(model)
+    with evaluating(model, _generators(X)):
+        network = _Network(model, named)
+        first = next(stream)
+        plan, ran = _plan(network, first, None if given is None else len(given))
+        parts = [(plan.features(ran), first.labels)]
+        for batch in stream:
+            parts.append((plan.features(network.run(batch)), batch.labels))
+    if not plan.checked:
+        plan.refuse_saturated()
+    if any(labels is None for _, labels in parts):
         raise DataError("y is missing, and X comes without labels: the true class of every row is needed")
     return factors(
-        captured.features,
-        head.weight,
-        head.bias,
-        captured.labels,
-        class_names=class_names or _class_names(model, X, head),
+        np.concatenate([part for part, _ in parts]),
+        plan.weights,
+        plan.bias,
+        np.concatenate([labels for _, labels in parts]),
+        class_names=class_names or _class_names(model, X, max(2, len(plan.weights))),
         feature_names=feature_names,
         model_name=model_name or type(model).__name__,
-        notes=notes,
+        notes=plan.notes,
     )
 
 
@@ -114,143 +134,442 @@ def torch_factors(
 
 
 @dataclass(frozen=True)
-class _Captured:
-    """Input (N, d) and output (N, C) of the layer, output (N, C) of the network, labels (N,)."""
+class _Ran:
+    """One batch: what the network gave, by path, and the tape of how."""
 
-    features: NDArray[Any]
-    made: NDArray[Any]
-    output: NDArray[Any]
-    labels: NDArray[Any] | None
+    outputs: dict[str, Tensor]
+    tape: Tape
+    n: int
 
 
-def _captured(model: nn.Module, layer: nn.Linear, stream: Iterator[Batch]) -> _Captured:
-    calls: list[tuple[Tensor, Tensor]] = []
-    parts: list[tuple[NDArray[Any], ...]] = []
-    labels: list[Any] = []
-    handle = layer.register_forward_hook(lambda _, given, out: calls.append((given[0], out)))
+class _Network:
+    """A network, called on batches while a tape records."""
+
+    def __init__(self, model: nn.Module, layer: tuple[str, nn.Module] | None) -> None:
+        self.model, self.layer = model, layer
+        self.kind = type(model).__name__
+        self._device, self._floats = _place(model)
+        self._form: tuple[bool, bool] | None = None  # of the first call that succeeded
+
+    def run(self, batch: Batch) -> _Ran:
+        """Call the network on a batch.
+
+        Raises
+        ------
+        CemagError
+            If it fails, or gives nothing that may be logits.
+        """
+        failed: Exception | None = None
+        for form in [self._form] if self._form else self._forms(batch):
+            try:
+                ran = self._run(batch, *form)
+            except CemagError:
+                raise
+            except Exception as error:  # whatever a network raises becomes one line
+                failed = failed or error
+            else:
+                self._form = form
+                return ran
+        first = (str(failed).strip().splitlines() or [type(failed).__name__])[0]
+        shape = tuple(batch.tensors[0].shape)
+        raise CemagError(f"{self.kind} fails on a batch of shape {shape}: {first}") from None
+
+    def _forms(self, batch: Batch) -> list[tuple[bool, bool]]:
+        """Ways to call it: whole numbers as they are or not, a single named argument by name or not."""
+        whole = [True, False] if any(_is_whole(value) for value in batch.tensors) else [True]
+        named = [True, False] if len(batch.kwargs) == 1 and not batch.args else [True]
+        return [(one, other) for other in named for one in whole]
+
+    def _run(self, batch: Batch, whole: bool, named: bool) -> _Ran:
+        sent = batch.on(self._device, self._floats, whole=whole)
+        if not named:
+            sent = replace(sent, args=tuple(sent.kwargs.values()), kwargs={})
+        args, kwargs = _arguments(self.model, sent)
+        with torch.no_grad(), Tape(sent.tensors) as tape, self._marking(tape):
+            out = self.model(*args, **kwargs)
+        found = _tensors(out)
+        shaped = {path: _rows(value, batch.size) for path, value in found.items()}
+        rows = {path: value for path, value in shaped.items() if value is not None}
+        if not rows:
+            shapes = ", ".join(str(tuple(value.shape)) for value in found.values())
+            raise CemagError(
+                f"the network gives shape {shapes}: one row of logits an instance is needed"
+                if found
+                else f"the network gives a {type(out).__name__} without logits: a tensor is needed"
+            )
+        return _Ran(rows, tape, batch.size)
+
+    @contextmanager
+    def _marking(self, tape: Tape) -> Iterator[None]:
+        if self.layer is None:
+            yield
+            return
+        layer = self.layer[1]
+
+        def mark(on: bool) -> None:
+            tape.marking = on
+
+        handles = [
+            layer.register_forward_pre_hook(lambda *_: mark(True)),
+            layer.register_forward_hook(lambda *_: mark(False), always_call=True),
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def _place(model: nn.Module) -> tuple[torch.device, torch.dtype]:
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    floats = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    return device, floats
+
+
+def _is_whole(value: Tensor) -> bool:
+    return not value.is_floating_point() and not value.is_complex()
+
+
+def _arguments(model: nn.Module, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return arguments as ``forward`` takes them: its only one may be by keyword."""
+    parameters = inspect.signature(model.forward).parameters.values()
+    if len(batch.args) == 1 and not any(
+        one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD, one.VAR_POSITIONAL) for one in parameters
+    ):
+        named = [one for one in parameters if one.kind is one.KEYWORD_ONLY]
+        needed = [one for one in named if one.default is one.empty] or named
+        if needed:
+            return (), {needed[0].name: batch.args[0]}
+    return batch.args, batch.kwargs
+
+
+def _tensors(out: Any, path: str = "") -> dict[str, Tensor]:
+    """Every tensor of numbers in what a network gives, by its path; those named logits come first."""
+    if isinstance(out, Tensor):
+        return {path: out} if out.is_floating_point() else {}
+    if isinstance(out, Mapping):
+        items = [(str(name), value) for name, value in out.items()]
+    elif dataclasses.is_dataclass(out):
+        items = [(field.name, getattr(out, field.name)) for field in dataclasses.fields(out)]
+    elif isinstance(out, tuple | list):
+        names = getattr(out, "_fields", range(len(out)))
+        items = [(str(name), value) for name, value in zip(names, out, strict=True)]
+    elif hasattr(out, "__dict__"):
+        items = list(vars(out).items())
+    else:
+        return {}
+    items.sort(key=lambda item: "logit" not in item[0].lower())
+    found: dict[str, Tensor] = {}
+    for name, value in items:
+        found |= _tensors(value, f"{path}.{name}" if path else name)
+    return found
+
+
+def _rows(out: Tensor, n: int) -> Tensor | None:
+    """Return an output as (n, C), whatever axes of length 1 it has or lacks; None for other forms."""
+    shape = [size for size in out.shape if size != 1]
+    if n == 1:
+        return out.reshape(1, -1) if len(shape) < 2 else None
+    return out.reshape(n, -1) if shape[:1] == [n] and len(shape) < 3 else None
+
+
+# ---------------------------------------------------------------------- which sums make which output
+
+
+@dataclass
+class _Plan:
+    """How every batch is read: the path of the output, and how many endings lie after its sums."""
+
+    kind: str
+    path: str
+    place: int
+    step: LinearStep
+    link: str
+    notes: tuple[str, ...]
+    marked: bool
+    checked: bool = False
+
+    def __post_init__(self) -> None:
+        weights: Array
+        bias: Array
+        weights, bias = self.step.weights.cpu().numpy(), self.step.bias.cpu().numpy()
+        if self.step.single and len(weights) == 2:  # two columns of one number: [1 - p, p], [0, z], [-z, z]
+            weights, bias = weights[1:] - weights[:1], bias[1:] - bias[:1]
+        self.weights, self.bias = weights, bias
+        narrow = self.weights.astype(np.float32)
+        if (narrow == self.weights).all() and (self.bias.astype(np.float32) == self.bias).all():
+            self.weights, self.bias = narrow, self.bias.astype(np.float32)
+
+    def features(self, ran: _Ran) -> NDArray[Any]:
+        """Features of a batch, its sums held against its output."""
+        if self.path not in ran.outputs:
+            raise CemagError(f"{self.kind} gives no output {self.path!r} for every batch")
+        output = ran.outputs[self.path]
+        targets = _targets(ran, output, self.marked)
+        if self.place >= len(targets) or not targets[self.place].sources:
+            raise CemagError(f"{self.kind} computes its output otherwise in some batches than in the first")
+        return self.held(targets[self.place], output, ran.n)
+
+    def held(self, found: Found, output: Tensor, n: int) -> NDArray[Any]:
+        """Return features whose sums are the output by the link of the plan."""
+        try:
+            vectors = as_numpy(self.step.features(found, n))
+        except CemagError as error:
+            raise CemagError(f"{self.kind}: {error}") from None
+        if not np.isfinite(vectors).all():
+            return vectors  # `factors` says where
+        rows = vectors.astype(np.float64)
+        sums = rows @ self.weights.T.astype(np.float64) + self.bias
+        own, doubt = _linked(as_numpy(output), self.link, sums.shape[1])
+        if not (np.isfinite(own).sum(axis=1) >= min(2, own.shape[1])).any():
+            return vectors
+        size = np.abs(rows) @ np.abs(self.weights.T.astype(np.float64)) + np.abs(self.bias)
+        rounding = 0.0 if output.dtype == torch.float64 else 8 * np.finfo(np.float32).eps * size
+        factor, shift = settle(self.kind, own, sums, doubt + rounding, TOLERANCE[_precision(found, output)])
+        if factor != 1.0 or shift.any():
+            raise CemagError(
+                f"{self.kind} does not decide by its CEs: its output is off their sums by up to "
+                f"{np.abs(own - sums)[np.isfinite(own)].max():.3g}"
+            )
+        self.checked = True
+        return vectors
+
+    def refuse_saturated(self) -> None:
+        """Say that nothing is known of the sums."""
+        raise CemagError(
+            f"{self.kind} gives probabilities of 0 and 1 alone: its sums cannot be held against its CEs; "
+            "give instances of which it is less sure"
+        )
+
+
+def _plan(network: _Network, first: Batch, n_classes: int | None) -> tuple[_Plan, _Ran]:
+    """Find the sums that make the output, on the first batch; the first output that has them is taken."""
     try:
-        for batch in stream:
-            calls.clear()
-            output = call(model, batch)
-            if len(calls) != 1:
-                raise CemagError(f"the layer is called {len(calls)} times a batch: once is needed")
-            taken = (*rows_of(*calls[0], output), output)
-            parts.append(tuple(as_numpy(part) for part in taken))
-            labels.append(batch.labels)
-    finally:
-        handle.remove()
-    features, made, outputs = (np.concatenate(column) for column in zip(*parts, strict=True))
-    known = None if any(one is None for one in labels) else np.concatenate(labels)
-    return _Captured(features, made, outputs, known)
-
-
-# ---------------------------------------------------------------------- the layer
-
-
-def _layer(model: nn.Module, layer: nn.Module | str | None, first: Batch) -> nn.Linear:
-    linear = {name or "itself": part for name, part in model.named_modules() if isinstance(part, nn.Linear)}
-    kind = type(model).__name__
-    if isinstance(layer, str):
-        parts = dict(model.named_modules())
-        if layer in parts and layer not in linear:
-            raise CemagError(f"layer {layer!r} is a {type(parts[layer]).__name__}: nn.Linear is needed")
-        return linear[check_known("layer", layer, linear)]
-    if layer is not None:
-        if not any(part is layer for part in linear.values()):
-            raise CemagError(f"layer {layer} is no linear layer of {kind}; known: {_listed(linear)}")
-        return layer  # type: ignore[return-value]
-    get_classifier: Any = getattr(model, "get_classifier", None)  # the name that timm gives it
-    own = get_classifier() if callable(get_classifier) else None
-    if isinstance(own, tuple | list):
-        raise CemagError(f"{kind} averages {len(own)} classifiers: supported is one linear layer")
-    if isinstance(own, nn.Linear):
-        return own
-    if len(linear) < 2:
-        return find_last_linear(model)
-    example = first.head(2)
-    output = call(model, example)
-    try:
-        return find_last_linear(model, example)
+        small = network.run(first.head(2))
+        known = set(small.outputs)
     except CemagError:
-        return _of_tokens(model, linear, example, output)
+        small, known = None, set()
+    ran = network.run(first)
+    few = ran if small is None or not known >= set(ran.outputs) else small
+    labels = n_classes or _classes_in(first.labels)
+    errors: list[CemagError] = []
+    for path in sorted(ran.outputs, key=lambda path: _rank(path, ran.outputs[path], labels)):
+        try:
+            return _plan_of(network, path, few, ran), ran
+        except CemagError as error:
+            errors.append(error)
+    raise errors[0]
 
 
-def _of_tokens(model: nn.Module, linear: dict[str, nn.Linear], example: Batch, output: Tensor) -> nn.Linear:
-    """Find the layer that is applied to every token and makes the logits at one of them."""
-    calls: list[tuple[nn.Linear, Tensor, Tensor]] = []
-    handles = [
-        part.register_forward_hook(lambda part, given, out: calls.append((part, given[0], out)))
-        for part in linear.values()
-    ]
-    try:
-        call(model, example)
-    finally:
-        for handle in handles:
-            handle.remove()
-    for part, given, made in reversed(calls):
-        if given.ndim > 2 and len(given) == len(output) and made.shape[-1] == output.shape[-1]:
-            _, row = rows_of(given, made, output)
-            if apart(as_numpy(row), as_numpy(output)) <= tolerance(part):
-                return part
-    fitting = {name: p for name, p in linear.items() if p.out_features == output.shape[1]}
-    raise CemagError(
-        f"{type(model).__name__} has {len(linear)} linear layers, and none makes its output "
-        f"{tuple(output.shape)} as it is; pass layer=NAME, one of {_listed(fitting or linear)}"
+def _classes_in(labels: Any) -> int | None:
+    if labels is None:
+        return None
+    values = as_array("labels", labels)
+    return int(values.max()) + 1 if values.dtype.kind in "iu" and values.size else len(np.unique(values))
+
+
+def _rank(path: str, output: Tensor, n_classes: int | None) -> tuple[bool, bool]:
+    """Logits by name come first, then an output that has the classes of the labels."""
+    width = max(2, output.shape[1])
+    return "logit" not in path.lower(), n_classes is not None and width != n_classes
+
+
+def _plan_of(network: _Network, path: str, few: _Ran, ran: _Ran) -> _Plan:
+    marked = network.layer is not None
+    output = ran.outputs[path]
+    refusals: list[CemagError] = []
+    small, large = (_targets(one, one.outputs[path], marked) for one in (few, ran))
+    for place, (found, whole) in enumerate(zip(small, large, strict=False)):
+        if not found.sources or not whole.sources:
+            continue
+        try:
+            step = solve(found, few.n)
+        except CemagError as error:
+            refusals.append(CemagError(f"{network.kind}: {error}"))
+            continue
+        for link in _links(output, place):
+            try:
+                plan = _Plan(network.kind, path, place, step, link, _notes(network.kind, step, link), marked)
+                plan.held(whole, output, ran.n)
+                return plan
+            except CemagError as error:
+                refusals.append(error)
+    raise refusals[0] if refusals else _without(network, few, path)
+
+
+def _without(network: _Network, ran: _Ran, path: str) -> CemagError:
+    made = ran.tape.read(ran.outputs[path]).node.name
+    if network.layer is not None:
+        name, layer = network.layer
+        return CemagError(
+            f"layer {name!r} of {network.kind} ({type(layer).__name__}) does not make its output by weighted "
+            f"sums alone, which ends in the operation {made}"
+        )
+    return CemagError(
+        f"{network.kind} has no linear layer that makes its output: before any weights comes the operation "
+        f"{made}; CEs are defined by a last linear step"
     )
 
 
-def _same_width(model: nn.Module, layer: nn.Linear) -> tuple[str, dict[str, nn.Linear]]:
-    """Name of a layer, and the linear layers that give as many values."""
-    linear = {name: part for name, part in model.named_modules() if isinstance(part, nn.Linear)}
-    own = next((name for name, part in linear.items() if part is layer), "given")
-    wide = {n: p for n, p in linear.items() if p is not layer and p.out_features == layer.out_features}
-    return f"{own} ({layer.in_features} to {layer.out_features})", wide
+def _targets(ran: _Ran, output: Tensor, marked: bool) -> list[Found]:
+    """What may be the logits: the output, and what its last nonlinear operations were applied to."""
+    queue: deque[tuple[Read, int]] = deque([(ran.tape.read(output), 0)])
+    found: list[Found] = []
+    seen = set()
+    while queue and len(found) < LISTED:
+        target, depth = queue.popleft()
+        if target.node in seen:
+            continue
+        seen.add(target.node)
+        if _rows(target.tensor, ran.n) is not None:
+            found.append(find(target, marked=marked))
+        if depth < ENDINGS:
+            queue.extend((read, depth + 1) for read in _before(target, set()))
+    return found
 
 
-def _listed(linear: dict[str, nn.Linear]) -> str:
+def _before(target: Read, seen: set[Any]) -> Iterator[Read]:
+    """What the nonlinear operations were applied to from which a tensor is made by sums."""
+    node = target.node
+    if node in seen:
+        return
+    seen.add(node)
+    if node.ending is not None:
+        yield from (one for one in node.ending.reads.values() if one.node.depends)
+    elif node.call is not None:
+        for one in (*node.call.followed, *node.call.rivals):
+            yield from _before(one, seen)
+
+
+def _links(output: Tensor, place: int) -> list[str]:
+    """How sums may be read off an output: as it is, or through the probabilities that they become."""
+    values = as_numpy(output)
+    if place == 0 or not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+        return ["itself"]
+    return ["log", "logit", "itself"] if values.shape[1] > 1 else ["logit", "itself"]
+
+
+def _linked(values: NDArray[Any], link: str, n_sums: int) -> tuple[Array, Array]:
+    """Output as sums (n, n_sums), and how far each may be off where it is a rounded probability."""
+    own = values.astype(np.float64)
+    doubt = np.zeros_like(own)
+    if link != "itself":
+        last = np.finfo(values.dtype).eps
+        with np.errstate(all="ignore"):
+            doubt = 8 * last / own if link == "log" else 8 * last / (own * (1 - own))
+            own = np.log(own) if link == "log" else np.log(own) - np.log1p(-own)
+        doubt = np.where(np.isfinite(doubt), doubt, 0.0)
+        own[doubt > 1] = np.nan  # what is left of it is rounding
+    if own.shape[1] == 2 and n_sums == 1:
+        own, doubt = own[:, 1:] - own[:, :1], doubt.max(axis=1, keepdims=True)
+    return own, doubt
+
+
+def _precision(found: Found, output: Tensor) -> torch.dtype:
+    used = {output.dtype, found.target.tensor.dtype, *(one.rows.dtype for one in found.sources)}
+    return max((one for one in used if one in TOLERANCE), key=TOLERANCE.__getitem__)
+
+
+def _notes(kind: str, step: LinearStep, link: str) -> tuple[str, ...]:
+    notes = []
+    if link != "itself":
+        notes.append(f"{kind} gives probabilities: its CEs are of the sums that these are made of.")
+    if len(step.shares) > 1:
+        widths = " + ".join(str(share.weights.shape[1]) for share in step.shares)
+        notes.append(f"{kind} adds up {len(step.shares)} linear steps: their features ({widths}) are joined.")
+    if any(share.mode == "weighted" for share in step.shares):
+        notes.append(f"{kind} weighs several vectors an instance alike: a feature is their (weighted) mean.")
+    return tuple(notes)
+
+
+def as_numpy(values: Tensor) -> NDArray[Any]:
+    """Values as float64 where they are that, else as float32; a copy that nothing else holds.
+
+    Examples
+    --------
+    >>> as_numpy(torch.ones(1, dtype=torch.bfloat16))
+    array([1.], dtype=float32)
+    """
+    # numpy has no bfloat16, and float16 holds too few digits for sums
+    kept = values.detach() if values.dtype == torch.float64 else values.detach().float()
+    return kept.cpu().numpy().copy()
+
+
+# ---------------------------------------------------------------------- the network as it is given
+
+
+def _bare(model: nn.Module) -> nn.Module:
+    """Return what is compiled, or spread over devices, as it is."""
+    while True:
+        inner = getattr(model, "_orig_mod", None)
+        if inner is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            inner = model.module
+        if inner is None:
+            return model
+        model = inner
+
+
+def _refuse_empty(model: nn.Module) -> None:
+    for name, value in (*model.named_parameters(), *model.named_buffers()):
+        if value.is_meta:
+            raise CemagError(f"{type(model).__name__} is on the device meta ({name}): it holds no weights")
+
+
+def _named_layer(model: nn.Module, layer: nn.Module | str | None) -> tuple[str, nn.Module] | None:
+    if layer is None:
+        return None
+    parts = {name or "itself": part for name, part in model.named_modules()}
+    linear = {name: part for name, part in parts.items() if isinstance(part, nn.Linear)}
+    if isinstance(layer, str):
+        return layer, parts[layer if layer in parts else check_known("layer", layer, linear)]
+    for name, part in parts.items():
+        if part is layer:
+            return name, part
+    raise CemagError(f"layer {layer} is no layer of {type(model).__name__}; known: {_listed(linear)}")
+
+
+def _listed(linear: Mapping[str, nn.Module]) -> str:
     names = [f"{name} ({part.in_features} to {part.out_features})" for name, part in linear.items()]
     return ("..., " if len(names) > LISTED else "") + ", ".join(names[-LISTED:])
 
 
-# ---------------------------------------------------------------------- the promise
+def _generators(X: Any) -> list[torch.Generator]:
+    """Those that a loader draws from."""
+    found = []
+    for one in (X, getattr(X, "sampler", None), getattr(getattr(X, "batch_sampler", None), "sampler", None)):
+        if isinstance(generator := getattr(one, "generator", None), torch.Generator):
+            found.append(generator)
+    return found
 
 
-def _check_promise(model: nn.Module, layer: nn.Linear, captured: _Captured) -> tuple[str, ...]:
-    kind, allowed = type(model).__name__, tolerance(layer)
-    weights = as_numpy(layer.weight.detach())
-    bias = 0 if layer.bias is None else as_numpy(layer.bias.detach())
-    sums = captured.features @ weights.T + bias
-    if (distance := apart(sums, captured.made)) > allowed:
-        raise CemagError(
-            f"the layer of {kind} gives other values than its weighted sums: they differ by "
-            f"{distance:.3g} of the largest"
-        )
-    if sums.shape == captured.output.shape and apart(sums, captured.output) <= allowed:
-        return ()
-    if sums.shape != captured.output.shape:
-        raise CemagError(
-            f"the layer of {kind} gives {sums.shape[1]} values a row, and the network "
-            f"{captured.output.shape[1]}: the layer that makes the output is needed"
-        )
-    ours, own = _decided(sums), _decided(captured.output, probability=_within_0_and_1(captured.output))
-    if (wrong := ours != own).any():
-        name, others = _same_width(model, layer)
-        raise CemagError(
-            f"the output of {kind} is not that of the layer {name}, and predicts otherwise in {wrong.sum()} "
-            f"of {len(wrong)} rows (values differ by {np.abs(sums - captured.output).max():.3g})"
-            + (f"; of its width are also {_listed(others)}: pass layer=NAME if one decides" if others else "")
-        )
-    return (f"{kind} does more after its last linear layer, which changes none of its predictions here.",)
+@contextmanager
+def evaluating(module: nn.Module, generators: Sequence[torch.Generator] = ()) -> Iterator[None]:
+    """Switch to evaluation mode without gradients; modes and generators are put back after.
 
-
-def _decided(logits: NDArray[Any], *, probability: bool = False) -> NDArray[Any]:
-    if logits.shape[1] == 1:
-        return logits[:, 0] > (0.5 if probability else 0)
-    return logits.argmax(axis=1)
-
-
-def _within_0_and_1(values: NDArray[Any]) -> bool:
-    return bool(values.min() >= 0 and values.max() <= 1)
+    Under ``no_grad``, not ``inference_mode``: what the network keeps of a call must serve its training.
+    """
+    modes = [(part, part.training) for part in module.modules()]
+    numbers, python = np.random.get_state(), random.getstate()  # noqa: NPY002
+    held = (value for part in module.modules() for value in vars(part).values())
+    own = [*generators, *(value for value in held if isinstance(value, torch.Generator))]
+    states = [generator.get_state() for generator in own]
+    devices = [p.device for p in module.parameters() if p.device.type == "cuda"]
+    compiled = any(hasattr(part, "_orig_mod") or part._compiled_call_impl for part in module.modules())
+    module.eval()
+    try:
+        with (
+            torch.random.fork_rng(devices=sorted({one.index for one in devices})),
+            torch.compiler.set_stance("force_eager") if compiled else nullcontext(),
+            torch.no_grad(),
+        ):
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+        for generator, state in zip(own, states, strict=True):
+            generator.set_state(state)
+        np.random.set_state(numbers)  # noqa: NPY002
+        random.setstate(python)
 
 
 # ---------------------------------------------------------------------- what the model says of itself
@@ -262,8 +581,7 @@ def _refuse_task(model: nn.Module) -> None:
         raise CemagError(f"{type(model).__name__} has problem_type {task!r}: one class an instance is needed")
 
 
-def _class_names(model: nn.Module, X: Any, layer: nn.Linear) -> list[str] | None:
-    n_classes = max(2, layer.out_features)
+def _class_names(model: nn.Module, X: Any, n_classes: int) -> list[str] | None:
     named = class_names_of(X)
     if named is not None:
         if len(named) != n_classes:
@@ -272,11 +590,16 @@ def _class_names(model: nn.Module, X: Any, layer: nn.Linear) -> list[str] | None
                 "order of the network's outputs"
             )
         return named
+    names = _names_of_model(model)
+    default = names is None or names == [f"LABEL_{c}" for c in range(n_classes)]
+    return None if default or names is None or len(names) != n_classes else names
+
+
+def _names_of_model(model: nn.Module) -> list[str] | None:
     labels = getattr(getattr(model, "config", None), "id2label", None)
-    if not isinstance(labels, dict) or len(labels) != n_classes:
+    if not isinstance(labels, dict):
         return None
-    names = [str(labels.get(c, labels.get(str(c), c))) for c in range(n_classes)]
-    return None if names == [f"LABEL_{c}" for c in range(n_classes)] else names
+    return [str(labels.get(c, labels.get(str(c), c))) for c in range(len(labels))]
 
 
 # ---------------------------------------------------------------------- batches
@@ -305,17 +628,25 @@ class Batch:
     @property
     def size(self) -> int:
         """Number of instances n."""
-        return len(next(iter((*self.args, *self.kwargs.values()))))
+        return len(self.tensors[0])
 
     def head(self, n: int) -> Batch:
         """Return the first instances, with every argument that has a row for each."""
         return self._changed(lambda value: value[:n] if len(value) == self.size else value)
 
-    def on(self, device: torch.device, floats: torch.dtype) -> Batch:
-        """Return the batch on a device, its floating-point values of the network's type."""
-        return self._changed(
-            lambda value: value.to(device, floats if value.is_floating_point() else None, non_blocking=True)
-        )
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All arguments."""
+        return [*self.args, *self.kwargs.values()]
+
+    def on(self, device: torch.device, floats: torch.dtype, *, whole: bool = True) -> Batch:
+        """Return a copy on a device, of the network's type; whole numbers stay so unless `whole` is off."""
+
+        def sent(value: Tensor) -> Tensor:
+            keep = not value.is_floating_point() and (whole or value.is_complex())
+            return value.to(device, value.dtype if keep else floats, copy=True)
+
+        return self._changed(sent)
 
     def _changed(self, change: Any) -> Batch:
         kwargs = {name: change(value) for name, value in self.kwargs.items()}
@@ -390,6 +721,13 @@ def class_names_of(X: Any) -> list[str] | None:
 def _raw(X: Any, batch_size: int, *, given: bool) -> Iterable[Any]:
     if isinstance(X, Mapping):
         return _slices_of_mapping(X, batch_size)
+    if isinstance(X, pd.DataFrame):
+        return _slices(_of_frame(X), batch_size)
+    if callable(getattr(X, "tocsr", None)):
+        rows = X.tocsr()
+        return (rows[i : i + batch_size].toarray() for i in range(0, rows.shape[0], batch_size))
+    if isinstance(X, Tensor) and X.layout != torch.strided:
+        return _slices(X.to_dense(), batch_size)
     if isinstance(X, Tensor | np.ndarray) or hasattr(X, "to_numpy"):
         return _slices(X, batch_size)
     if isinstance(X, list | tuple) and not (len(X) and _is_item(X[0])):
@@ -408,6 +746,18 @@ def _raw(X: Any, batch_size: int, *, given: bool) -> Iterable[Any]:
     if isinstance(X, Iterable):
         return X
     raise DataError(f"X is a {type(X).__name__}: a tensor, an array, a Dataset or a DataLoader is needed")
+
+
+def _of_frame(frame: pd.DataFrame) -> NDArray[Any]:
+    """Columns of numbers and truth values as one array."""
+    columns = []
+    for name, column in frame.items():
+        if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_complex_dtype(column.dtype):
+            raise DataError(f"X has the column {name!r} of dtype {column.dtype}: numbers are needed")
+        if column.isna().any():
+            raise DataError(f"X has {column.isna().sum()} missing values in the column {name!r}")
+        columns.append(np.asarray(column.to_numpy(dtype=getattr(column.dtype, "numpy_dtype", None))))
+    return np.column_stack(columns) if columns else frame.to_numpy()
 
 
 def _in_order(loader: DataLoader) -> bool:
@@ -471,7 +821,8 @@ def _named(raw: Mapping[str, Any], model: nn.Module) -> Batch:
     tensors = {name: _tensor(value) for name, value in raw.items() if name not in LABELS}
     values = {name: value for name, value in tensors.items() if value is not None}
     parameters = inspect.signature(model.forward).parameters
-    known = {name: value for name, value in values.items() if name in parameters}
+    takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    known = {name: value for name, value in values.items() if takes_all or name in parameters}
     if known:
         return Batch((), known, labels)
     if len(values) == 1:  # a network with one input, whatever the data set calls it
@@ -489,237 +840,3 @@ def _tensor(value: Any) -> Tensor | None:
         return None
     array = as_array("X", value)
     return torch.as_tensor(array) if array.ndim and array.dtype.kind in "fiub" else None
-
-
-# ---------------------------------------------------------------------- calls
-
-TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}  # TF32 keeps three digits; half types fewer
-HALF_TOLERANCE = 5e-2
-SMALLEST = 1e-2  # below it, differences count as if the largest value were this
-
-
-@contextmanager
-def speaking(model: nn.Module) -> Iterator[None]:
-    """While open, ``model(batch)`` takes a `Batch` and returns its logits (n, C) alone.
-
-    With hooks instead of a wrapper, the names of its parts stay those that the caller knows.
-
-    Examples
-    --------
-    >>> net = nn.Linear(2, 3)
-    >>> with speaking(net):
-    ...     net(Batch((torch.zeros(1, 2),), {})).shape
-    torch.Size([1, 3])
-    """
-    device, floats = _place(model)
-
-    def before(
-        _: nn.Module, args: tuple[Batch], __: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        batch = args[0].on(device, floats)
-        return batch.args, batch.kwargs
-
-    handles = [
-        model.register_forward_pre_hook(before, with_kwargs=True),
-        model.register_forward_hook(lambda _, __, out: _logits_of(out)),
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _place(model: nn.Module) -> tuple[torch.device, torch.dtype]:
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    floats = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-    return device, floats
-
-
-def _logits_of(out: Any) -> Tensor:
-    """Return what a network gives, be it a tensor, a ModelOutput, a dict or a tuple, as logits (n, C)."""
-    found = getattr(out, "logits", out)
-    if isinstance(found, dict):
-        found = found.get("logits", found.get("out"))
-    if isinstance(found, tuple | list) and found:
-        found = found[0]
-    if not isinstance(found, Tensor):
-        raise CemagError(f"the network gives a {type(out).__name__} without logits: a tensor is needed")
-    if found.ndim == 1:  # a binary network that squeezes its single sum
-        found = found[:, None]
-    if found.ndim != 2:
-        raise CemagError(f"the network gives shape {tuple(found.shape)}: one row of logits a row is needed")
-    return found
-
-
-def call(model: nn.Module, batch: Batch) -> Tensor:
-    """Logits (n, C) of a network that is `speaking`; what it raises becomes one line.
-
-    Raises
-    ------
-    CemagError
-        If the network fails; names the shape of the batch.
-
-    Examples
-    --------
-    >>> net = nn.Linear(2, 3)
-    >>> with speaking(net):
-    ...     call(net, Batch((torch.zeros(1, 2),), {})).shape
-    torch.Size([1, 3])
-    """
-    try:
-        output: Tensor = model(batch)
-        return output
-    except CemagError:
-        raise
-    except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
-        shapes = [tuple(value.shape) for value in (*batch.args, *batch.kwargs.values())]
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise CemagError(f"{type(model).__name__} fails on a batch of shape {shapes[0]}: {first}") from None
-
-
-def as_numpy(values: Tensor) -> NDArray[Any]:
-    """Values as float64 where they are that, else as float32.
-
-    Examples
-    --------
-    >>> as_numpy(torch.ones(1, dtype=torch.bfloat16))
-    array([1.], dtype=float32)
-    """
-    # numpy has no bfloat16, and float16 holds too few digits for sums
-    return (values if values.dtype == torch.float64 else values.float()).cpu().numpy()
-
-
-def rows_of(given: Tensor, made: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
-    """Of a layer's input and output, take one row an instance: that token's whose output is the logits.
-
-    Classifiers on decoders (GPT-2, Llama) apply the layer to all tokens and keep the last real one's.
-
-    Parameters
-    ----------
-    given : Tensor of shape (n, d), or (n, ..., d) for a layer applied to every token
-        Input of the layer.
-    made : Tensor of shape (n, C) or (n, ..., C)
-        Its output.
-    output : Tensor of shape (n, C)
-        Logits of the network.
-
-    Returns
-    -------
-    features : Tensor of shape (n, d)
-        Input, one row an instance.
-    logits : Tensor of shape (n, C)
-        Output at that row, the nearest to `output`; whether it is near enough is for the caller to say.
-
-    Raises
-    ------
-    CemagError
-        If there is no row for each instance.
-
-    Examples
-    --------
-    >>> given = torch.tensor([[[1.0], [2.0]]])
-    >>> rows_of(given, 3 * given, torch.tensor([[6.0]]))
-    (tensor([[2.]]), tensor([[6.]]))
-    """
-    n = len(output)
-    if given.ndim == 2 and len(given) == n:
-        return given, made
-    if given.ndim < 3 or len(given) != n or made.shape[-1] != output.shape[-1]:
-        raise CemagError(
-            f"the layer maps {tuple(given.shape)} to {tuple(made.shape)}, and the network gives "
-            f"{tuple(output.shape)}: one vector an instance is needed"
-        )
-    tokens, inputs = made.reshape(n, -1, made.shape[-1]), given.reshape(n, -1, given.shape[-1])
-    place = (tokens - output[:, None]).abs().amax(dim=2).argmin(dim=1)
-    rows = torch.arange(n, device=place.device)
-    return inputs[rows, place], tokens[rows, place]
-
-
-def apart(values: NDArray[Any], others: NDArray[Any]) -> float:
-    """Largest difference, as a share of the largest value.
-
-    Examples
-    --------
-    >>> apart(np.array([1.0, 3.0]), np.array([1.0, 2.0]))
-    0.5
-    """
-    return float(np.abs(values - others).max() / max(SMALLEST, float(np.abs(others).max())))
-
-
-def tolerance(layer: nn.Linear) -> float:
-    """How far `apart` the same sums may be after rounding to the numbers that the layer computes in.
-
-    Examples
-    --------
-    >>> tolerance(nn.Linear(1, 1))
-    0.001
-    """
-    return TOLERANCE.get(layer.weight.dtype, HALF_TOLERANCE)
-
-
-# ---------------------------------------------------------------------- layers
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode without gradients, and each submodule back to its own mode after."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
-
-
-def find_last_linear(module: nn.Module, example: Any = None) -> nn.Linear:
-    """Find the linear layer that makes the logits.
-
-    Parameters
-    ----------
-    module : nn.Module
-        Any network.
-    example : Tensor, optional
-        An input of the network. Needed where there are several linear layers: the network is run on
-        it, and the layer taken whose output is the network's.
-
-    Returns
-    -------
-    nn.Linear
-        The layer itself, not a copy.
-
-    Raises
-    ------
-    CemagError
-        If there is none, or it cannot be told which of several; lists the candidates.
-
-    Examples
-    --------
-    >>> find_last_linear(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 2)))
-    Linear(in_features=16, out_features=2, bias=True)
-    """
-    layers = {name or "itself": part for name, part in module.named_modules() if isinstance(part, nn.Linear)}
-    kind = type(module).__name__
-    if not layers:
-        raise CemagError(f"{kind} has no linear layer (nn.Linear), and CEs are defined by the last one")
-    if len(layers) == 1:
-        return next(iter(layers.values()))
-    listed = ", ".join(f"{name} ({p.in_features} to {p.out_features})" for name, p in layers.items())
-    if example is None:
-        raise CemagError(f"{kind} has {len(layers)} linear layers: {listed}; pass an example or the layer")
-    calls: list[tuple[nn.Linear, Tensor]] = []
-    hooks = [p.register_forward_hook(lambda p, _, out: calls.append((p, out))) for p in layers.values()]
-    try:
-        with evaluating(module):
-            out = module(example)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    for layer, own in reversed(calls):
-        if own is out:
-            return layer
-    if calls and isinstance(out, Tensor) and calls[-1][1].shape == out.shape:  # a softmax follows, say
-        return calls[-1][0]
-    raise CemagError(f"{kind} does not end in one of its {len(layers)} linear layers: {listed}")

@@ -1,6 +1,7 @@
 """Adapters of torch: CEs are the network's own, by its output and by captum, family by family."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -138,7 +139,7 @@ def test_a_single_sum_is_a_binary_model():
     np.testing.assert_allclose(torch_factors(squeezed, ROWS, Y % 2).ce.logits(), made.ce.logits())
     likely = torch_factors(nn.Sequential(*model, nn.Sigmoid()), ROWS, Y % 2)
     np.testing.assert_allclose(likely.ce.logits(), made.ce.logits())
-    assert "does more after its last linear layer" in likely.notes[0]
+    assert "gives probabilities" in likely.notes[0]
 
 
 # ---------------------------------------------------------------------- where the layer is
@@ -150,74 +151,28 @@ def test_the_layer_may_be_named_or_given():
         agree(model, torch_factors(model, ROWS, Y, layer=layer), ROWS)
 
 
-def test_what_follows_the_layer_may_not_change_predictions():
+def test_probabilities_are_read_back_to_their_sums():
     model = perceptron()
     made = torch_factors(nn.Sequential(*model, nn.Softmax(dim=1)), ROWS, Y)
     agree(model, made, ROWS)
-    assert "changes none of its predictions" in made.notes[0]
+    assert "gives probabilities" in made.notes[0]
     assert torch_factors(model, ROWS, Y).notes == ()
-
-    class Negated(nn.Module):
-        def forward(self, x):
-            return -x
-
-    with pytest.raises(CemagError, match=r"is not that of the layer .* predicts otherwise in 7 of 7 rows"):
-        torch_factors(nn.Sequential(*model, Negated()), ROWS, Y)
-
-    class Summed(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.one, self.two = nn.Linear(ROWS.shape[1], C), nn.Linear(ROWS.shape[1], C)
-
-        def forward(self, x):
-            return -self.one(x) - self.two(x)
-
-    listed = r"layer two \(\d to \d\), .*of its width are also one \(\d to \d\): pass layer=NAME"
-    with pytest.raises(CemagError, match=listed):
-        torch_factors(Summed(), ROWS, Y)
+    agree(model, torch_factors(nn.Sequential(*model, nn.LogSoftmax(dim=1)), ROWS, Y), ROWS)
 
 
-class TwoHeads(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first, self.second, self.body = nn.Linear(6, C), nn.Linear(6, C), nn.Linear(6, 6)
-
-    def forward(self, x):
-        x = self.body(x)
-        return (self.first(x) + 2 * self.second(x.flip(1)))[:, :3]
-
-
-class Twice(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.step = nn.Linear(6, 6)
-
-    def forward(self, x):
-        return self.step(self.step(x))
-
-
-class Offset(nn.Linear):
-    def forward(self, x):
-        return super().forward(x) * 2
-
-
-PER_TOKEN = nn.Sequential(nn.Unflatten(1, (2, 3)), nn.Linear(3, C))
 LAYERS = [
     (nn.Sequential(nn.Flatten(), nn.ReLU()), {}, "Sequential has no linear layer"),
     (perceptron(), {"layer": "4"}, "unknown layer '4'.*known: 0, 3"),
-    (perceptron(), {"layer": "1"}, "layer '1' is a ReLU: nn.Linear is needed"),
-    (perceptron(), {"layer": nn.Linear(5, C)}, r"is no linear layer of Sequential; known: 0 \(6 to 5\), 3"),
-    (perceptron(), {"layer": "0"}, "gives 5 values a row, and the network 4"),
-    (TwoHeads(), {}, r"has 3 linear layers, and none makes its output \(2, 3\).*layer=NAME, one of first"),
-    (TwoHeads(), {"layer": "second"}, "gives 4 values a row, and the network 3"),
-    (Twice(), {}, "the layer is called 2 times a batch"),
-    (Offset(6, C), {}, "gives other values than its weighted sums"),
+    (perceptron(), {"layer": "1"}, r"layer '1' of Sequential \(ReLU\) does not make its output"),
+    (perceptron(), {"layer": nn.Linear(5, C)}, r"is no layer of Sequential; known: 0 \(6 to 5\), 3"),
+    (perceptron(), {"layer": "0"}, "layer '0' of Sequential .* does not make its output by weighted sums"),
     (
         nn.Sequential(nn.Unflatten(1, (2, 3)), nn.Linear(3, C)),
         {},
         r"gives shape \(7, 2, 4\): one row of logits",
     ),
-    (nn.LSTM(6, 6), {}, "LSTM has no linear layer"),
+    (perceptron(nn.Tanh()), {}, "Sequential does not decide by its CEs"),
+    (perceptron(nn.GELU()), {}, "Sequential has no linear layer that makes its output.* gelu"),
     ("resnet.pt", {}, "model is a str: a torch.nn.Module is needed"),
 ]
 
@@ -229,12 +184,14 @@ def test_layers_that_do_not_make_the_output_are_refused(model, options, message)
     assert "\n" not in str(caught.value)
 
 
-def test_two_classifiers_of_timm_are_refused():
+def test_two_classifiers_of_timm_are_joined():
     timm = pytest.importorskip("timm")
     sizes = {"img_size": 32, "patch_size": 16, "embed_dim": 8, "depth": 1, "num_heads": 1, "num_classes": C}
     model = timm.models.deit.VisionTransformerDistilled(**sizes)
-    with pytest.raises(CemagError, match="VisionTransformerDistilled averages 2 classifiers"):
-        torch_factors(model, IMAGES, Y)
+    made = torch_factors(model, IMAGES, Y)
+    agree(model, made, IMAGES)
+    assert made.ce.n_features == 2 * 8
+    assert "adds up 2 linear steps" in made.notes[0]
 
 
 # ---------------------------------------------------------------------- what it is run on
@@ -325,6 +282,7 @@ DATA = [
     (Subset([(object(), 0)], [0]), None, "items of Subset make no batch .*: tensors are needed"),
     (3, None, "X is a int: a tensor, an array, a Dataset or a DataLoader is needed"),
     ([(ROWS[0], 0, 1)], None, "a batch of X has 3 parts"),
+    (pd.DataFrame({"a": [1.0], "b": ["x"]}), [0], "X has the column 'b' of dtype .*: numbers are needed"),
     ([("text", 0)], None, r"X is of dtype <U\d+: numbers are needed"),
     ([{"text": "a", "label": 0}], None, "a batch of X has text, label, and Sequential takes input"),
     (np.array(["text"]), Y[:1], "X is of dtype <U4: numbers are needed"),

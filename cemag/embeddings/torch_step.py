@@ -1,13 +1,13 @@
 """The last linear step of a network, out of what a tape recorded: which vectors it weighs, and how.
 
-Backwards from the logits, affine operations are followed to the first products with constants, whatever module
-or function they are of; weights and bias are those of all of these operations together. Imports torch.
+Backwards from the logits, affine operations are followed to the first products with constants, whatever
+module or function they are of; weights and bias are those of all of these together. Imports torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from cemag.embeddings.torch_tape import BATCH_NORMS, Call, Node, Read, Replay, is_pointwise, patches
@@ -94,7 +94,8 @@ def _geometry(call: Call) -> tuple[Any, ...]:
 def _of_product(call: Call) -> Source:
     """What a product with constants weighs."""
     read = call.operand
-    assert read is not None and call.output is not None
+    assert read is not None
+    assert call.output is not None
     if call.name == "convolution":
         width = call.output.size[1]
         if is_pointwise(call):
@@ -273,7 +274,8 @@ class _Search:
             return False
         if call.operand is not None:
             return self._weighs(call)
-        return call.name in ROWWISE and any(self._goes_on(one.node) for one in call.carries)
+        fixed = all(one in call.carries for one in call.reads.values() if one.node.depends)
+        return call.name in ROWWISE and fixed and any(self._goes_on(one.node) for one in call.carries)
 
 
 def _axis(own: Source, call: Call) -> int | None:
@@ -364,7 +366,7 @@ class LinearStep:
                 z, starts = _again(found, n)
                 pulls = _pulls(z, starts, found.sources)
         parts = [
-            share.vectors(source, n, pulls and pulls[i])
+            share.vectors(source, n, None if pulls is None else pulls[i])
             for i, (share, source) in enumerate(zip(self.shares, found.sources, strict=True))
         ]
         return parts[0] if len(parts) == 1 else torch.cat([part.to(_widest(parts)) for part in parts], dim=1)
@@ -412,8 +414,8 @@ def solve(found: Found, n: int) -> LinearStep:
                 kept.append(plan.taken(gradient))
     with torch.no_grad():
         bias = _again(found, n, nothing=True)[0]
-    if bias.shape[1] > 1 and not torch.equal(bias[0], bias[-1]):  # numbers that are the same for all classes
-        bias = bias - bias.mean(dim=1, keepdim=True)
+    if bias.shape[1] > 1 and not torch.allclose(bias[0], bias, rtol=1e-4):
+        bias = bias - bias.mean(dim=1, keepdim=True)  # a number of the instance, the same for all classes
     shares = tuple(Share(plan.mode, torch.stack(kept)) for plan, kept in zip(plans, weights, strict=True))
     whole = torch.cat([share.weights for share in shares], dim=1)
     return LinearStep(whole, bias[0].clone(), shares, all(one.width == 1 for one in found.sources))
@@ -527,7 +529,7 @@ def _several(plain: Tensor, places: Tensor, source: Source, n: int) -> _Plan:
     many = len(plain) // n
     order = torch.arange(n, device=plain.device).repeat_interleave(many)
     active = plain.abs().amax(dim=1) > 0
-    if len(plain) % n or bool((places[active] != order[active]).any()):
+    if many == 1 or len(plain) % n or bool((places[active] != order[active]).any()):
         raise refusal
     values = source.values().reshape(n, many, -1)
     if torch.equal(values, values[:, :1].expand_as(values)):

@@ -23,6 +23,16 @@ with extra("torch"):
 
 __all__ = ["Call", "Node", "Read", "Replay", "Tape"]
 
+# affine in their first argument
+FIRST = (
+    "neg", "positive", "clone", "contiguous", "_to_copy", "mean", "sum", "cumsum", "index",
+    "index_select", "gather", "take_along_dim", "constant_pad_nd", "reflection_pad1d",
+    "reflection_pad2d", "replication_pad1d", "replication_pad2d", "flip", "roll", "repeat",
+    "avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d",
+    "adaptive_avg_pool1d", "upsample_nearest1d", "upsample_nearest2d", "upsample_linear1d",
+    "upsample_bilinear2d", "tril", "triu", "im2col", "diagonal_copy", "unfold_copy", "view_copy",
+    "pixel_shuffle", "channel_shuffle",
+)  # fmt: skip
 # by name: the arguments in which an operation is affine together
 AFFINE: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("add", "sub", "rsub", "where"), ("self", "other")),
@@ -34,11 +44,7 @@ AFFINE: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm"), ("input",)),
     **dict.fromkeys(("miopen_batch_norm", "_native_batch_norm_legit_no_training"), ("input",)),
     **dict.fromkeys(
-        "neg positive clone contiguous _to_copy mean sum cumsum index index_select gather take_along_dim "
-        "constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d flip roll "
-        "repeat avg_pool1d avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d "
-        "adaptive_avg_pool1d upsample_nearest1d upsample_nearest2d upsample_linear1d upsample_bilinear2d "
-        "tril triu im2col diagonal_copy unfold_copy view_copy pixel_shuffle channel_shuffle".split(),
+        FIRST,
         ("self",),
     ),
 }
@@ -412,13 +418,15 @@ class Replay:
     def _content(self, node: Node) -> Tensor:
         if node not in self._contents:
             call = node.call
-            assert call is not None and call.output is not None
+            assert call is not None
+            assert call.output is not None
             made, out = self._run(call).expand(call.output.size), call.output
             if out.whole:
                 self._contents[node] = made.reshape(-1)
             else:
-                base = self._under(call, out)
-                self._contents[node] = base.as_strided_scatter(made, out.size, out.stride, out.offset)
+                under = self._under(call, out).clone()  # as_strided_scatter has a wrong gradient
+                under.as_strided(out.size, out.stride, out.offset).copy_(made)
+                self._contents[node] = under
         return self._contents[node]
 
     def _under(self, call: Call, out: Layout) -> Tensor:
@@ -444,9 +452,9 @@ class Replay:
             return given[places[0]] if places else None
 
         if call.name in ("_to_copy", "clone", "contiguous"):
-            return argument("self")  # type: ignore[no-any-return]
+            return argument("self")
         if call.name == "copy":
-            return argument("src")  # type: ignore[no-any-return]
+            return argument("src")
         if call.name in BATCH_NORMS:
             return _normed(argument)
         function = call.function
@@ -455,7 +463,7 @@ class Replay:
             function = getattr(packet, function._overloadname)
         args, kwargs = tree_unflatten(given, call.spec)
         made = function(*args, **kwargs)
-        return made[0] if isinstance(made, tuple | list) else made  # type: ignore[no-any-return]
+        return made[0] if isinstance(made, tuple | list) else made
 
     def _convolved(self, call: Call, patches: Tensor) -> Tensor:
         weight, bias = (
@@ -498,7 +506,9 @@ def patches(values: Tensor, call: Call) -> Tensor:
     for axis, size in enumerate(kernel):
         rows = rows.unfold(2 + axis, dilation[axis] * (size - 1) + 1, stride[axis])
     for axis in range(len(kernel)):
-        rows = rows[(..., slice(None, None, dilation[axis]), *[slice(None)] * (len(kernel) - 1 - axis))]
+        reach = rows.shape[2 + len(kernel) + axis]
+        spread = torch.arange(0, reach, dilation[axis], device=rows.device)
+        rows = rows.index_select(2 + len(kernel) + axis, spread)
     rows = rows.movedim(1, 1 + len(kernel))  # (n, places, d, kernel)
     return rows.flatten(1 + len(kernel))
 

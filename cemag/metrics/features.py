@@ -71,10 +71,12 @@ def per_feature(
     right = ce.predictions == labels
     counted = np.ones(len(labels), dtype=bool) if margins is None else right  # whose top 10 % are looked at
     sums = {name: np.zeros(shape) for name in ("value", "size", "top", "active")}
-    for rows in ce.blocks():
-        features, columns = rows_of(ce, rows)
+    for rows in ce.compact_blocks() if margins is None else ce.blocks():
+        # margin CEs of centred features are zero nowhere, so that no column can be left out
+        features, columns = rows_of(ce, rows) if margins is None else (ce.features[rows], None)
         at = slice(None) if columns is None else columns
-        ces = signed[labels[rows]][:, at] * features if margins is None else margins.of(rows)
+        own = signed[labels[rows]] if columns is None else signed[labels[rows][:, None], columns]
+        ces = own * features if margins is None else margins.of(rows)
         kept, judged = (_by_class(labels[rows], n_classes, chosen[rows]) for chosen in (right, counted))
         sums["value"][:, at] += kept @ ces
         sizes = np.abs(ces, out=ces)
@@ -144,5 +146,5 @@ def still_correct(ce: ClassificationEmbeddings, labels: Index, chosen: Index) ->
             (logits[:, 0] > 0).astype(np.intp) if ce.single_sum else logits.argmax(axis=1)
         ) == labels[rows]
 
-    on_every_core(measure, ce.blocks())
+    on_every_core(measure, ce.compact_blocks())
     return kept

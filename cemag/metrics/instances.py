@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
 from cemag.embeddings import ClassificationEmbeddings, Margins
+from cemag.embeddings.features import SparseFeatures
 from cemag.metrics.concentration import n_top
 from cemag.metrics.early import first_sufficient, stable_from
 from cemag.metrics.measure import sample_per_class
@@ -46,6 +47,10 @@ def rows_of(ce: ClassificationEmbeddings, rows: Index) -> tuple[Array, Index | N
     Columns that are zero throughout the block are left out where they are more than half: a CE there is
     zero for every class, and so changes no sum.
     """
+    if isinstance(ce.features, SparseFeatures):  # without ever making a whole row
+        columns = ce.features.active(rows)
+        if 0 < 2 * len(columns) <= ce.n_features:
+            return ce.features.dense(rows, columns), columns
     features = ce.features[rows]
     active = features.any(axis=0)
     if 2 * np.count_nonzero(active) > len(active) or not active.any():
@@ -126,7 +131,7 @@ def per_instance(
         else:
             _count_margins(margins, rows, counted[rows], found)
 
-    on_every_core(measure, ce.blocks())
+    on_every_core(measure, ce.compact_blocks() if margins is None else ce.blocks())
     return found
 
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from sklearn.svm import SVC
 
 from cemag.embeddings import ClassificationEmbeddings, classification, sklearn_steps
+from cemag.embeddings.features import SparseFeatures
 from cemag.embeddings.from_sklearn import embed_model
 from cemag.metrics import (
     BY_CES,
@@ -296,3 +298,22 @@ def test_a_kernel_that_is_never_held_gives_what_the_kernel_in_memory_gives(monke
     np.testing.assert_array_equal(one["required"], ces_required(held, WITH_BIAS))
     chosen = np.array([2, 5])
     np.testing.assert_array_equal(still_correct(streamed, y, chosen), still_correct(held, y, chosen))
+
+
+@pytest.mark.parametrize("n_classes", [1, 3])
+def test_sparse_rows_are_measured_as_dense_ones(n_classes):
+    rng, n, d = np.random.default_rng(0), 60, 5000
+    values = np.zeros((n, d))
+    values[np.arange(n)[:, None], rng.integers(0, d, (n, 9))] = rng.normal(size=(n, 9))
+    values[7] = 0
+    heads, labels = rng.normal(size=(n_classes, d)), rng.integers(0, max(2, n_classes), n)
+    made = [ClassificationEmbeddings(rows, heads) for rows in (SparseFeatures(csr_array(values)), values)]
+    for measured in (
+        per_instance,
+        lambda ce: per_feature(ce, labels),
+        lambda ce: per_feature(ce, labels, ce.margins(ce.class_mean(ce.classes[labels]))),
+        lambda ce: {"kept": still_correct(ce, labels, np.arange(max(2, n_classes)))},
+    ):
+        sparse, dense = map(measured, made)
+        for name in dense:
+            np.testing.assert_allclose(sparse[name], dense[name], atol=1e-6, err_msg=name)

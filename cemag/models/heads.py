@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cemag.embeddings import ClassificationEmbeddings
-from cemag.embeddings.from_torch import evaluating, find_last_linear
+from cemag.embeddings.from_torch import evaluating
 from cemag.errors import CemagError, DataError, extra
 from cemag.models.images import CIFAR10, Normalisation, image_tensor
 
@@ -23,6 +23,7 @@ with extra("torch"):
 __all__ = [
     "capture",
     "embed_images",
+    "find_last_linear",
     "replace_head",
 ]
 
@@ -168,3 +169,54 @@ def replace_head(
         own.weight.copy_(new[0])  # type: ignore[operator]
         own.bias.copy_(new[1])  # type: ignore[operator]
     return changed
+
+
+def find_last_linear(module: nn.Module, example: Any = None) -> nn.Linear:
+    """Find the linear layer that makes the logits.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Any network.
+    example : Tensor, optional
+        An input of the network. Needed where there are several linear layers: the network is run on
+        it, and the layer taken whose output is the network's.
+
+    Returns
+    -------
+    nn.Linear
+        The layer itself, not a copy.
+
+    Raises
+    ------
+    CemagError
+        If there is none, or it cannot be told which of several; lists the candidates.
+
+    Examples
+    --------
+    >>> find_last_linear(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 2)))
+    Linear(in_features=16, out_features=2, bias=True)
+    """
+    layers = {name or "itself": part for name, part in module.named_modules() if isinstance(part, nn.Linear)}
+    kind = type(module).__name__
+    if not layers:
+        raise CemagError(f"{kind} has no linear layer (nn.Linear), and CEs are defined by the last one")
+    if len(layers) == 1:
+        return next(iter(layers.values()))
+    listed = ", ".join(f"{name} ({p.in_features} to {p.out_features})" for name, p in layers.items())
+    if example is None:
+        raise CemagError(f"{kind} has {len(layers)} linear layers: {listed}; pass an example or the layer")
+    calls: list[tuple[nn.Linear, Tensor]] = []
+    hooks = [p.register_forward_hook(lambda p, _, out: calls.append((p, out))) for p in layers.values()]
+    try:
+        with evaluating(module):
+            out = module(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for layer, own in reversed(calls):
+        if own is out:
+            return layer
+    if calls and isinstance(out, Tensor) and calls[-1][1].shape == out.shape:  # a softmax follows, say
+        return calls[-1][0]
+    raise CemagError(f"{kind} does not end in one of its {len(layers)} linear layers: {listed}")

@@ -2,6 +2,14 @@
 
 from cemag.charts.renderer import enable_renderer
 from cemag.reproduction.charts.benchmarks import audit_scale, audit_times, learning_curve, standard_recipe
+from cemag.reproduction.charts.causes import (
+    CausalAnswers,
+    PlantedGallery,
+    deletions,
+    dose_response,
+    planted_contrasts,
+)
+from cemag.reproduction.charts.concentration import intervention_arrows, intervention_effects
 from cemag.reproduction.charts.embeddings import ce_bars
 from cemag.reproduction.charts.figure import Figure
 from cemag.reproduction.charts.images import (
@@ -17,7 +25,11 @@ from cemag.reproduction.charts.images import (
 from cemag.reproduction.charts.nulls import relations_and_nulls, rules_and_nulls
 from cemag.reproduction.charts.scorecard import (
     Scorecard,
+    changes_after_data,
     claim_intervals,
+    coverage_of_intervals,
+    error_rates_of_words,
+    plan_table,
     sensitivity_matrix,
     unstated_choices,
 )
@@ -31,27 +43,47 @@ from cemag.reproduction.charts.studies import (
     required,
 )
 from cemag.reproduction.charts.sweep import sweep
+from cemag.reproduction.charts.theory import (
+    bound_and_count,
+    head_and_shares,
+    law_and_simulation,
+    sets_and_laws,
+)
 from cemag.reproduction.charts.verdicts import VerdictTable
 
 __all__ = [
+    "CausalAnswers",
     "Figure",
     "Gallery",
+    "PlantedGallery",
     "Scorecard",
     "VerdictTable",
     "audit_scale",
     "audit_times",
     "augmentation_effect",
+    "bound_and_count",
     "ce_bars",
+    "changes_after_data",
     "claim_intervals",
     "class_profile",
     "concentration",
+    "coverage_of_intervals",
+    "deletions",
+    "dose_response",
     "enable_renderer",
+    "error_rates_of_words",
     "frequency_against_magnitude",
+    "head_and_shares",
     "image_coverage",
     "image_settings",
+    "intervention_arrows",
+    "intervention_effects",
+    "law_and_simulation",
     "learning",
     "learning_curve",
     "performance",
+    "plan_table",
+    "planted_contrasts",
     "recall_and_size",
     "relations",
     "relations_and_nulls",
@@ -60,6 +92,7 @@ __all__ = [
     "rules_and_nulls",
     "scores",
     "sensitivity_matrix",
+    "sets_and_laws",
     "side_by_side",
     "standard_recipe",
     "sweep",

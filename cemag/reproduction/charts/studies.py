@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 import pandas as pd
@@ -47,7 +47,7 @@ FREQUENCY_TITLES = ("frequency among the top 10 % (circular)", "frequency of bei
 
 def performance(study: Study) -> Figure:
     """Recall of the majority and the minority class under each augmenter."""
-    data = summary(performance_by_class(study), "recall", ["dataset", "augmenter", "class"])
+    data = summary(performance_by_class(study), "recall", ["dataset", "augmenter", "class"], of="test")
     chart = _by_augmenter(data, alt.X("mean:Q").title("recall").scale(domain=[0, 1], clamp=True))
     return Figure(_facets(chart, data, "Recall by class", n_of(data, study)), data, study)
 
@@ -190,8 +190,10 @@ def augmentation_effect(study: Study) -> Figure:
 # ---------------------------------------------------------------------- shared parts
 
 
-def summary(frame: pd.DataFrame, value: str, by: Sequence[str]) -> pd.DataFrame:
-    return four_digits(over_repeats(frame, value, by).drop(columns=["se", "df"]))
+def summary(
+    frame: pd.DataFrame, value: str, by: Sequence[str], of: Literal["weights", "test"] = "weights"
+) -> pd.DataFrame:
+    return four_digits(over_repeats(frame, value, by, of=of).drop(columns=["se", "df"]))
 
 
 def four_digits(data: pd.DataFrame) -> pd.DataFrame:

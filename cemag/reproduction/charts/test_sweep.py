@@ -3,7 +3,8 @@
 import pytest
 
 from cemag.errors import CemagError
-from cemag.reproduction import charts, claims
+from cemag.reproduction import charts
+from cemag.reproduction.claims.tables import performance_by_class
 from cemag.reproduction.runs import RunStore, Study, grid_specs, open_study, run
 
 
@@ -25,9 +26,7 @@ def test_one_chart_of_every_quantity_against_the_ratio(study):
     assert sorted(data["at"].round(1).unique()) == [1.7, 5.0, 20.0]
     assert set(data["data_set"]) == {"breast_cancer"}
     assert (data["n"] <= 2).all()
-    recall = claims.performance_by_class(study).query(
-        "dataset == 'breast_cancer, 20:1' and augmenter == 'none'"
-    )
+    recall = performance_by_class(study).query("dataset == 'breast_cancer, 20:1' and augmenter == 'none'")
     drawn = data[(data["at"] == 20) & (data["measure"] == "recall (%)") & (data["augmenter"] == "none")]
     expected = 100 * recall.groupby("class")["recall"].mean()
     assert drawn.set_index("class")["mean"].to_dict() == pytest.approx(expected.to_dict(), rel=1e-3)

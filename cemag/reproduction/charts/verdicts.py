@@ -1,59 +1,59 @@
-"""Findings as a table with a worded and coloured verdict in every cell."""
+"""The published verdicts of one family of models or several, as a table of worded and coloured cells."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from cemag.reproduction.claims import Finding, findings_table
+from cemag.reproduction.claims import CLAIMS, FAMILIES, Row, sentence
+from cemag.reproduction.claims.sentences import cases_in_words
 
-__all__ = ["VerdictTable"]
+__all__ = ["VerdictTable", "badge"]
 
-BADGES = {
-    "holds": "holds",
-    "holds in part": "part",
-    "does not hold": "fails",
-    "undecided": "undecided",
-    "not run": "notrun",
-}
+
+def badge(word: str) -> str:
+    """A word with its colour; words that are none of ours without."""
+    kind = word.replace(" ", "-")
+    return f"<span class='verdict verdict-{kind}'>{escape(word)}</span>"
 
 
 @dataclass(frozen=True)
 class VerdictTable:
-    """Findings of one model or several: a row a claim, a column a model.
+    """One row per claim, one column per family of models.
 
     Parameters
     ----------
-    findings : mapping of str to dict of Finding
-        By model, then by claim.
+    rows : sequence of Row
+        Of the scorecard, as `cemag.reproduction.claims.published_rows` gives them.
+    families, claims : sequence of str, optional
+        Which of them to show, in this order; all when not given.
     """
 
-    findings: Mapping[str, Mapping[str, Finding]]
+    rows: Sequence[Row]
+    families: Sequence[str] = tuple(FAMILIES)
+    claims: Sequence[str] = tuple(CLAIMS)
+
+    def _found(self) -> dict[tuple[str, str], Row]:
+        return {(row.claim, row.family): row for row in self.rows}
 
     def __repr__(self) -> str:
-        return findings_table(**{m: dict(f) for m, f in self.findings.items()}).to_string(index=False)
+        found = self._found()
+        lines = [found[claim, family] for claim in self.claims for family in self.families]
+        return "\n".join(f"{row.claim} {row.family}: {row.verdict.word}. {sentence(row)}" for row in lines)
 
     def _repr_html_(self) -> str:
-        first = next(iter(self.findings.values()))
-        heads = "".join(f"<th>{escape(model)}</th>" for model in self.findings)
-        rows = "".join(
-            f"<tr><th scope='row'>{escape(claim)}</th><td>{escape(finding.question)}</td>"
-            + "".join(_cell(found[claim]) for found in self.findings.values())
+        found = self._found()
+        heads = "".join(f"<th>{escape(FAMILIES[family])}</th>" for family in self.families)
+        body = "".join(
+            f"<tr><th scope='row'>{claim}</th><td>{escape(CLAIMS[claim].statement)}</td>"
+            + "".join(_cell(found[claim, family]) for family in self.families)
             + "</tr>"
-            for claim, finding in first.items()
+            for claim in self.claims
         )
-        head = f"<thead><tr><th>claim</th><th>asked of each case</th>{heads}</tr></thead>"
-        return f"<table class='cemag-verdicts'>{head}<tbody>{rows}</tbody></table>"
+        head = f"<thead><tr><th>claim</th><th>as stated</th>{heads}</tr></thead>"
+        return f"<table class='cemag-verdicts'>{head}<tbody>{body}</tbody></table>"
 
 
-def _cell(finding: Finding) -> str:
-    badge = f"<span class='verdict verdict-{BADGES[finding.verdict]}'>{finding.verdict}</span>"
-    if finding.n == 0:
-        return f"<td>{badge}</td>"
-    unit = f" {finding.unit}" if finding.unit else ""
-    cases = f"{finding.holds} hold, {finding.fails} fail, {finding.undecided} undecided"
-    return (
-        f"<td>{badge}<br>{cases} (n = {finding.n})"
-        f"<br>means {finding.low:.3g} to {finding.high:.3g}{escape(unit)}</td>"
-    )
+def _cell(row: Row) -> str:
+    return f"<td>{badge(row.verdict.word)}<br>{escape(sentence(row))}<br>{escape(cases_in_words(row))}</td>"

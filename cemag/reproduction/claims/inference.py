@@ -1,230 +1,261 @@
-"""Tests that can say no: each case against a bound, corrected for their number; what it would take to know.
+"""What a few repetitions allow to say: of one case, of all cases together, and of how many of them.
 
-Pure functions of numbers; scipy and statsmodels do the arithmetic, and are imported when called.
+Pure functions of numbers; scipy is imported when called.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-
-from cemag.errors import check_known
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BeforeValidator, PlainSerializer
 
 __all__ = [
     "ALPHA",
-    "POWER",
-    "decide_cases",
-    "equivalence",
-    "equivalences",
-    "hierarchical_interval",
+    "Estimate",
+    "Number",
+    "at_least",
+    "of_repetitions",
+    "pooled",
     "power",
-    "runs_needed",
+    "runs_range",
 ]
 
-ALPHA = 0.05  # of each one-sided test, after Holm's correction
-POWER = 0.8  # at which `runs_needed` aims
+ALPHA = 0.05  # of a one-sided test of one case
+CONFIDENCE = 0.95
+POWER = 0.8  # at which `runs_range` aims
 MOST_RUNS = 1000
-Direction = Literal["above", "below"]
+Array = NDArray[np.float64]
 
 
-def decide_cases(
-    cases: pd.DataFrame, bound: float, direction: Direction, alpha: float = ALPHA
-) -> pd.DataFrame:
-    """Test every case on both sides of a bound, with Holm's correction over the cases.
+def _read(value: object) -> object:
+    return float("nan") if value is None else value
+
+
+def _written(value: float) -> float | str | None:
+    if np.isnan(value):
+        return None
+    return float(f"{value:.6g}") if np.isfinite(value) else "inf"
+
+
+# JSON knows neither NaN nor infinity; six digits are more than any machine differs in
+Number = Annotated[float, BeforeValidator(_read), PlainSerializer(_written, when_used="json")]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with the variance of it.
+
+    Attributes
+    ----------
+    mean, variance : float
+    df : float
+        Degrees of freedom that the variance is known with; NaN where it is not.
+    n : int
+        Repetitions behind it.
+    """
+
+    mean: Number
+    variance: Number
+    df: Number
+    n: int
+
+    def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
+        """Student's interval; (NaN, NaN) where the variance is not known.
+
+        Examples
+        --------
+        >>> low, high = of_repetitions([1.0, 2.0, 3.0]).interval()
+        >>> round(low, 2), round(high, 2)
+        (-0.48, 4.48)
+        """
+        from scipy import special
+
+        half = float(special.stdtrit(self.df, (1 + confidence) / 2)) * float(np.sqrt(self.variance))
+        return self.mean - half, self.mean + half
+
+    def p_above(self, bound: float) -> float:
+        """P value of a one-sided t test that the mean lies above a bound; no spread is taken at its word.
+
+        Examples
+        --------
+        >>> round(of_repetitions([1.0, 2.0, 3.0]).p_above(0.0), 3)
+        0.037
+        """
+        from scipy import special
+
+        distance = self.mean - bound
+        if np.isnan(self.variance) or np.isnan(distance):
+            return float("nan")
+        if self.variance == 0:
+            return 0.0 if distance > 0 else 1.0
+        return float(special.stdtr(self.df, -distance / np.sqrt(self.variance)))
+
+    def p_below(self, bound: float) -> float:
+        """P value of the test on the other side.
+
+        Examples
+        --------
+        >>> round(of_repetitions([1.0, 2.0, 3.0]).p_below(4.0), 3)
+        0.037
+        """
+        return Estimate(-self.mean, self.variance, self.df, self.n).p_above(-bound)
+
+
+def of_repetitions(values: ArrayLike, fold_factor: float = 0.0) -> Estimate:
+    """Mean over the repetitions of one case.
 
     Parameters
     ----------
-    cases : DataFrame
-        Columns ``mean``, ``sd``, ``n``, ``se`` and ``df`` as `over_repeats` gives them. A case without a
-        standard error (one repetition) cannot be decided and takes no part in the correction.
-    bound : float
-    direction : {"above", "below"}
-        On which side of the bound the claim lies; exactly at the bound it does not hold.
-    alpha : float, default=0.05
-        Level of the family of cases, for each of the two questions.
-
-    Returns
-    -------
-    DataFrame
-        `cases` with ``p_holds`` (of the hypothesis that the claim does not hold there), ``p_fails`` (that
-        it does), both corrected, and ``decision`` (``"holds"``, ``"fails"`` or ``"undecided"``).
-
-    Notes
-    -----
-    Where no case holds in truth, the chance that any is said to hold is at most `alpha`; likewise for
-    fails. A spread of zero is taken at its word.
+    values : array_like of shape (n,)
+        One value a repetition.
+    fold_factor : float, default=0.0
+        What repetitions that share training rows add to the variance of their mean, beyond ``1 / n``: it
+        comes from the planned number of folds, also where a fold has no value. 0 for networks, each of
+        which has a training subset of its own.
 
     Examples
     --------
-    >>> cases = pd.DataFrame({"mean": [3.0, 0.1], "sd": 1.0, "n": 5, "se": 0.45, "df": 4})
-    >>> decide_cases(cases, 0, "above")["decision"].tolist()
-    ['holds', 'undecided']
+    >>> of_repetitions([1.0, 2.0, 3.0])
+    Estimate(mean=2.0, variance=0.3333333333333333, df=2.0, n=3)
+    >>> round(of_repetitions([1.0, 2.0, 3.0], fold_factor=0.25).variance, 3)
+    0.583
     """
-    from scipy import stats
-
-    check_known("direction", direction, ["above", "below"])
-    distance = (cases["mean"] - bound) * (1 if direction == "above" else -1)
-    se, df = cases["se"].to_numpy(float), cases["df"].to_numpy(float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(se > 0, distance / se, np.copysign(np.inf, distance))
-    t = np.where((se == 0) & (distance == 0), -np.inf, t)
-    t = np.where(np.isfinite(se), t, np.nan)
-    p_holds, p_fails = _holm(stats.t.sf(t, df)), _holm(stats.t.cdf(t, df))
-    decision = np.select([p_holds < alpha, p_fails < alpha], ["holds", "fails"], "undecided")
-    return cases.assign(p_holds=p_holds, p_fails=p_fails, decision=decision)
+    found = np.asarray(values, dtype=float)
+    n = len(found)
+    if n == 0:
+        return Estimate(float("nan"), float("nan"), float("nan"), 0)
+    if n == 1:
+        return Estimate(float(found[0]), float("nan"), float("nan"), 1)
+    spread = float(found.var(ddof=1))
+    return Estimate(float(found.mean()), (1 / n + fold_factor) * spread, float(n - 1), n)
 
 
-def _holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Holm's step-down correction; NaN stays. (statsmodels' own collects garbage in every call.)"""
-    known = np.flatnonzero(np.isfinite(p))
-    order = known[np.argsort(p[known])]
-    corrected = np.full(len(p), np.nan)
-    steps = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1))
-    corrected[order] = np.minimum(steps, 1)
-    return corrected
-
-
-def equivalence(mean: float, se: float, df: float, margin: float) -> float:
-    """P value of two one-sided tests that a mean lies within plus or minus a margin.
+def pooled(of_sets: Sequence[Estimate]) -> Estimate:
+    """Mean over fixed sets of the mean within each, with Welch and Satterthwaite's degrees of freedom.
 
     References
     ----------
-    .. [1] D. J. Schuirmann, "A comparison of the two one-sided tests procedure and the power approach for
-       assessing the equivalence of average bioavailability", Journal of Pharmacokinetics and
-       Biopharmaceutics 15, 1987.
+    .. [1] F. E. Satterthwaite, "An Approximate Distribution of Estimates of Variance Components", Biometrics
+       Bulletin 2, 1946.
 
     Examples
     --------
-    >>> bool(equivalence(0.0, 1.0, 4, margin=5.0) < 0.05 < equivalence(4.0, 1.0, 4, margin=5.0))
-    True
+    >>> both = pooled([of_repetitions([1.0, 2.0, 3.0]), of_repetitions([4.0, 5.0, 6.0])])
+    >>> both.mean, round(both.variance, 3), both.df, both.n
+    (3.5, 0.167, 4.0, 6)
     """
-    from scipy import stats
-
-    if np.isnan(se):
-        return float("nan")
-    if se == 0:
-        return 0.0 if abs(mean) < margin else 1.0
-    return float(max(stats.t.sf((mean + margin) / se, df), stats.t.cdf((mean - margin) / se, df)))
-
-
-def equivalences(cases: pd.DataFrame, margin: float) -> NDArray[np.float64]:
-    """P value of `equivalence` for every case (n_cases,), with Holm's correction; NaN where it has no spread.
-
-    Examples
-    --------
-    >>> cases = pd.DataFrame({"mean": [0.0, 9.0], "se": 1.0, "df": 4})
-    >>> (equivalences(cases, 5.0) < ALPHA).tolist()
-    [True, False]
-    """
-    of_each = zip(cases["mean"], cases["se"], cases["df"], strict=True)
-    return _holm(np.array([equivalence(mean, se, df, margin) for mean, se, df in of_each]))
+    n = len(of_sets)
+    if n == 0:
+        return Estimate(float("nan"), float("nan"), float("nan"), 0)
+    variances = np.array([part.variance for part in of_sets])
+    known = np.array([part.df for part in of_sets])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        df = variances.sum() ** 2 / (variances**2 / known).sum() if variances.any() else known.sum()
+    mean = float(np.mean([part.mean for part in of_sets]))
+    return Estimate(mean, float(variances.sum()) / n**2, float(df), sum(part.n for part in of_sets))
 
 
-def power(effect: float, n: int, alpha: float = ALPHA, folds: bool = False) -> float:
-    """Chance that a one-sided t test of n runs finds an effect, in standard deviations.
+def at_least(p: ArrayLike, alpha: float = ALPHA) -> int:
+    """In at least how many of n cases a claim holds, at confidence ``1 - alpha``.
+
+    The partial conjunction hypothesis "fewer than u of n" is rejected where ``(n - u + 1) p_(u) <= alpha``
+    (Bonferroni's combination of the n - u + 1 largest P values); the largest such u is returned. For u = n
+    that is the intersection-union test: every P value on its own.
 
     Parameters
     ----------
-    effect : float
-    n : int
-    alpha : float, default=0.05
-        Level of the test; over m cases Holm's correction starts with ``ALPHA / m``.
-    folds : bool, default=False
-        Whether the runs are the folds of one cross-validation, which share training rows: see
-        `over_repeats` for what that adds to the variance of their mean.
+    p : array_like of shape (n,)
+        One-sided P values of the cases.
+
+    Notes
+    -----
+    Taking the largest u over all n questions is Hochberg's step-up procedure on the cases that do not
+    hold: the chance that u is too large is at most `alpha` where their P values are independent or
+    positively dependent.
+
+    References
+    ----------
+    .. [1] Y. Benjamini and R. Heller, "Screening for Partial Conjunction Hypotheses", Biometrics 64, 2008.
+    .. [2] Y. Hochberg, "A sharper Bonferroni procedure for multiple tests of significance", Biometrika,
+       1988.
 
     Examples
     --------
-    >>> round(power(2.0, 3), 2), round(power(2.0, 5), 2), round(power(2.0, 3, ALPHA / 12), 2)
-    (0.71, 0.97, 0.1)
+    >>> at_least([0.001, 0.04, 0.3]), at_least([0.04, 0.04, 0.04]), at_least([0.02, 0.2, 0.3])
+    (1, 3, 0)
     """
-    from scipy import stats
+    return int(at_least_of_each(np.asarray(p, dtype=float)[None], alpha)[0])
 
-    spread = np.sqrt(1 / n + (1 / (n - 1) if folds else 0))
-    found = stats.nct.sf(stats.t.isf(alpha, n - 1), n - 1, effect / spread)
+
+def at_least_of_each(p: Array, alpha: float = ALPHA) -> NDArray[np.intp]:
+    """`at_least` for every row of (m, n) P values: (m,)."""
+    n = p.shape[1]
+    if n == 0:
+        return np.zeros(len(p), dtype=np.intp)
+    rejected = np.sort(p, axis=1) * np.arange(n, 0, -1) <= alpha
+    return np.where(rejected.any(axis=1), n - np.argmax(rejected[:, ::-1], axis=1), 0)
+
+
+# ---------------------------------------------------------------------- what it would take to know
+
+
+def power(effect: float, n: int, fold_factor: float = 0.0, alpha: float = ALPHA) -> float:
+    """Chance that the one-sided test of one case finds an effect, in standard deviations of a repetition.
+
+    Examples
+    --------
+    >>> round(power(2.0, 3), 2), round(power(0.8, 12), 2), round(power(2.0, 5, fold_factor=0.25), 2)
+    (0.71, 0.83, 0.79)
+    """
+    from scipy import special
+
+    spread = np.sqrt(1 / n + fold_factor)
+    found = 1 - special.nctdtr(n - 1, effect / spread, special.stdtrit(n - 1, 1 - alpha))
     return float(found) if np.isfinite(found) else 1.0  # so far from zero that scipy gives up
 
 
-def runs_needed(effect: float, alpha: float = ALPHA, folds: bool = False, above: int = 1) -> float:
-    """Runs of one case for a power of 0.8, more than it has; infinite beyond 1,000, NaN for no known effect.
+def runs_range(case: Estimate, bound: float, fold_factor: float = 0.0) -> tuple[float, float]:
+    """Repetitions of one open case for a power of 0.8: a range, as its effect is known in an interval only.
 
     Parameters
     ----------
-    effect, alpha, folds
-        As for `power`; of folds, as if more of them left the spread as it is.
-    above : int, default=1
-        Runs that there are, and that did not decide.
-
-    Examples
-    --------
-    >>> runs_needed(1.0), runs_needed(1.0, ALPHA / 12), runs_needed(0.01)
-    (8.0, 16.0, inf)
-    """
-    if not effect >= 0:
-        return float("nan")
-    low, high = max(2, above + 1), MOST_RUNS
-    if power(effect, high, alpha, folds) < POWER:
-        return float("inf")
-    while low < high:  # power grows with the number of runs
-        middle = (low + high) // 2
-        enough = power(effect, middle, alpha, folds) >= POWER
-        low, high = (low, middle) if enough else (middle + 1, high)
-    return float(low)
-
-
-def hierarchical_interval(
-    frame: pd.DataFrame,
-    value: str,
-    *,
-    group: str = "dataset",
-    unit: Sequence[str] = ("split", "seed"),
-    confidence: float = 0.95,
-    n_resamples: int = 4000,
-    random_state: int = 0,
-) -> tuple[float, float]:
-    """Bootstrap interval of the mean over groups of the mean within each: groups, then repetitions.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        A row a repetition and case; rows where `value` is NaN are left out.
-    value, group : str
-        Column to average, and the outer level that is drawn with replacement first.
-    unit : sequence of str
-        Columns that name a repetition. All rows of one are drawn together: they share a network, or
-        training rows. A frame without these columns has a row a repetition.
+    case : Estimate
+    bound : float
+    fold_factor : float, default=0.0
+        With which `case` was estimated. More folds of the same rows take nothing from it, so the answer
+        is in repetitions that share nothing: networks, or tables of this size drawn anew.
 
     Returns
     -------
     tuple of float
-        Lower and upper end; NaN for an empty frame. Memory is ``n_resamples`` x groups x repetitions.
+        For the ends of the 80 % interval of the mean, farthest from the bound first; infinite beyond 1,000,
+        and where the interval holds the bound. NaN where there is no spread.
 
     Examples
     --------
-    >>> frame = pd.DataFrame({"dataset": ["a"] * 3 + ["b"] * 3, "x": [1.0, 1.0, 1.0, 3.0, 3.0, 3.0]})
-    >>> hierarchical_interval(frame, "x")
-    (1.0, 3.0)
+    >>> runs_range(of_repetitions([0.1, 0.9, 0.5, -0.1]), 0.0)
+    (5.0, inf)
     """
-    frame = frame.dropna(subset=[value]).reset_index(drop=True)
-    if frame.empty:
+    if case.n < 2 or not case.variance > 0:
         return float("nan"), float("nan")
-    names = [name for name in unit if name in frame]
-    repetition = [frame[name] for name in names] or [frame.index.to_series()]
-    per_unit = frame.groupby([frame[group], *repetition])[value].agg(["sum", "count"])
-    parts = [part.to_numpy(float) for _, part in per_unit.groupby(level=0)]
-    sizes = np.array([len(part) for part in parts])
-    padded = np.zeros((len(parts), sizes.max(), 2))  # sum and number of rows of each repetition
-    for row, part in zip(padded, parts, strict=True):
-        row[: len(part)] = part
-    rng = np.random.default_rng(random_state)
-    groups = rng.integers(len(parts), size=(n_resamples, len(parts)))
-    n = sizes[groups][..., None]
-    rows = np.floor(rng.random((n_resamples, len(parts), sizes.max())) * n).astype(int)
-    inside = (np.arange(sizes.max()) < n)[..., None]  # a group draws as many repetitions as it has
-    total, count = np.moveaxis((padded[groups[..., None], rows] * inside).sum(axis=2), -1, 0)
-    low, high = np.quantile((total / count).mean(axis=1), [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+    spread = np.sqrt(case.variance / (1 / case.n + fold_factor))
+    low, high = (abs(end - bound) / spread for end in case.interval(0.8))
+    inside = (case.interval(0.8)[0] - bound) * (case.interval(0.8)[1] - bound) <= 0
+    few = _runs_needed(max(low, high), case.n)
+    return few, float("inf") if inside else _runs_needed(min(low, high), case.n)
+
+
+def _runs_needed(effect: float, at_hand: int) -> float:
+    """Fewest repetitions, more than there are, that find an effect with a power of 0.8."""
+    low, high = max(2, at_hand + 1), MOST_RUNS
+    if power(effect, high) < POWER:
+        return float("inf")
+    while low < high:  # power grows with the number of runs
+        middle = (low + high) // 2
+        enough = power(effect, middle) >= POWER
+        low, high = (low, middle) if enough else (middle + 1, high)
+    return float(low)

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-__all__ = ["over_repeats", "paired_over_repeats", "paired_repeats"]
+from cemag.reproduction.claims.plan import PLAN
+
+__all__ = ["Measured", "over_repeats", "paired_over_repeats", "paired_repeats"]
+
+Measured = Literal["weights", "test"]
 
 
 def over_repeats(
-    frame: pd.DataFrame, value: str, by: Sequence[str], confidence: float = 0.95
+    frame: pd.DataFrame,
+    value: str,
+    by: Sequence[str],
+    confidence: float = 0.95,
+    *,
+    of: Measured = "weights",
 ) -> pd.DataFrame:
     r"""Mean of a column over repetitions, with a t interval.
 
@@ -20,10 +30,11 @@ def over_repeats(
     ``"seeds"``, a network with a training subset and a seed of its own.
 
     Folds share training rows, so that their results are not independent; the variance of the mean is
-    taken as :math:`(1/n + 1/(k-1)) s^2`, with n rows, k splits, and :math:`1/(k-1)` the ratio of test to
-    training rows [1]_. Degrees of freedom are those of the splits: more seeds do not add any. Seeds
-    draw their own subsets, and the variance is :math:`s^2/n`; all are judged by one test set, so that
-    the interval speaks of training, not of other test images.
+    taken as :math:`(1/n + f) s^2`, with n rows and the plan's f: :math:`1/(k-1)` for what is measured on test
+    rows [1]_, and 1.25 for what depends on the weights, by the coverage measured on resampled tables
+    (`cemag.reproduction.claims.coverage`). Degrees of freedom are those of the splits: more seeds do not add
+    any. Seeds draw their own subsets, and the variance is :math:`s^2/n`; all are judged by one test set, so
+    that the interval speaks of training, not of other test images.
 
     Parameters
     ----------
@@ -33,6 +44,8 @@ def over_repeats(
         Column to average; rows where it is NaN are left out, and `n` says how many remain.
     by : sequence of str
         Columns that name a group.
+    of : {"weights", "test"}
+        What the column depends on: the weights, as every CE does, or the test rows alone, as recall.
 
     Returns
     -------
@@ -48,7 +61,9 @@ def over_repeats(
     --------
     >>> frame = pd.DataFrame({"set": ["a"] * 5, "x": [1.0, 2.0, 3.0, 4.0, 5.0]})
     >>> over_repeats(frame, "x", ["set"]).round(2)[["mean", "sd", "low", "high"]].values.tolist()
-    [[3.0, 1.58, 0.06, 5.94]]
+    [[3.0, 1.58, -2.29, 8.29]]
+    >>> over_repeats(frame, "x", ["set"], of="test").round(2)[["low", "high"]].values.tolist()
+    [[0.06, 5.94]]
     >>> over_repeats(frame.assign(design="seeds"), "x", ["set"]).round(2)[["low", "high"]].values.tolist()
     [[1.04, 4.96]]
     """
@@ -67,7 +82,8 @@ def over_repeats(
     ).reset_index()
     k = found.pop("k")
     k = k.where(k > 1).astype(float)
-    shared = (1 / (k - 1)).where(found.pop("design") == "folds", 0.0)
+    factor = PLAN.fold_factor("weights") if of == "weights" else 1 / (k - 1)
+    shared = pd.Series(factor, index=found.index).where(found.pop("design") == "folds", 0.0)
     found = found.assign(se=found["sd"] * np.sqrt(1 / found["n"] + shared), df=k - 1)
     half = stats.t.ppf((1 + confidence) / 2, found["df"]) * found["se"]
     return found.assign(low=found["mean"] - half, high=found["mean"] + half)
@@ -104,7 +120,13 @@ def paired_repeats(
 
 
 def paired_over_repeats(
-    frame: pd.DataFrame, value: str, by: Sequence[str], *, factor: str, reference: str
+    frame: pd.DataFrame,
+    value: str,
+    by: Sequence[str],
+    *,
+    factor: str,
+    reference: str,
+    of: Measured = "weights",
 ) -> pd.DataFrame:
     """Mean and interval of `paired_repeats`, as `over_repeats` has them.
 
@@ -116,4 +138,4 @@ def paired_over_repeats(
     [1.5]
     """
     others = paired_repeats(frame, value, by, factor=factor, reference=reference)
-    return over_repeats(others, "difference", [*by, factor])
+    return over_repeats(others, "difference", [*by, factor], of=of)

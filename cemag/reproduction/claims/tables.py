@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from cemag.metrics import RELATIONS
-from cemag.reproduction.claims.statistics import paired_over_repeats
+from cemag.reproduction.claims.plan import PLAN
+from cemag.reproduction.claims.statistics import Measured, paired_over_repeats
 from cemag.reproduction.runs import Study
 from cemag.samplers import AUGMENTERS, IMAGE_AUGMENTERS
 
@@ -50,14 +51,9 @@ CONCENTRATION = {
     "gini": "Gini coefficient",
     "entropy": "entropy, share of its maximum",
 }
-# the rule that asks most, by which verdicts are given, and the mildest of those that count the bias
-STRICT_RULE = {
-    "ranking": "magnitude",
-    "sufficiency": "shared",
-    "stability": "stable",
-    "bias": "with bias",
-}
-MILD_RULE = {**STRICT_RULE, "ranking": "signed", "stability": "first"}
+# the plan's rule, by which verdicts are given, and the mildest of those that count the bias
+STRICT_RULE = {**PLAN.counting.rule, "bias": f"{PLAN.counting.rule['bias']} bias"}
+MILD_RULE = {**STRICT_RULE, "ranking": "signed", "stability": "first", "bias": "with bias"}
 SOURCES = {"model": "model", "half_normal": "half-normal noise", "permuted_weights": "weights permuted"}
 assert set(RELATION_NAMES) == set(RELATIONS)
 
@@ -161,7 +157,8 @@ def augmentation_effects(study: Study, rule: Mapping[str, str] = STRICT_RULE) ->
     needed = under_rule(required_by_class(study, "mean"), rule).query("`class` == 'minority'")
     parts = {}
     for name, table in (("recall", recall), ("required", needed)):
-        found = paired_over_repeats(table, "value", ["dataset"], factor="augmenter", reference=none)
+        of: Measured = "test" if name == "recall" else "weights"
+        found = paired_over_repeats(table, "value", ["dataset"], factor="augmenter", reference=none, of=of)
         names = {"mean": name}
         names |= {part: f"{name}_{part}" for part in ("low", "high", "n", "sd")}
         parts[name] = found.drop(columns=["se", "df"]).rename(columns=names)

@@ -17,21 +17,24 @@ __all__ = ["STYLE", "register"]
 STYLE = "cemag"
 
 
-class _AuthorYear(BaseLabelStyle):  # type: ignore[misc]
+class _AuthorYear(BaseLabelStyle):
     def format_labels(self, sorted_entries: Sequence[Any]) -> Iterator[str]:
-        """Label each entry by its authors and year, as the text cites it."""
-        for entry in sorted_entries:
-            people = [[*person.prelast_names, *person.last_names] for person in entry.persons["author"]]
-            yield f"{_authors([' '.join(names).strip('{}') for names in people])}, {entry.fields['year']}"
+        """Label each entry by its authors and year, as the text cites it; a letter where that names two."""
+        labels = [f"{_authors(entry)}, {entry.fields['year']}" for entry in sorted_entries]
+        for place, label in enumerate(labels):
+            letter = chr(ord("a") + labels[:place].count(label)) if labels.count(label) > 1 else ""
+            yield label + letter
 
 
-def _authors(names: Sequence[str]) -> str:
+def _authors(entry: Any) -> str:
+    people = [[*person.prelast_names, *person.last_names] for person in entry.persons["author"]]
+    names = [" ".join(person).strip("{}") for person in people]
     if len(names) == 1:
         return names[0]
     return " and ".join(names) if len(names) == 2 and names[1] != "others" else f"{names[0]} et al."
 
 
-class _Style(Plain):  # type: ignore[misc]
+class _Style(Plain):
     default_label_style = _AuthorYear
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from cemag.errors import CemagError, SpecError, StoreError, UnknownNameError
 from cemag.reproduction import claims
+from cemag.reproduction.claims.tables import performance_by_class
 from cemag.reproduction.runs import (
     GridResult,
     RunSpec,
@@ -169,8 +170,8 @@ def test_what_varies_is_kept_apart(swept):
             store=store, published=store, compute=False,
         )  # fmt: skip
         assert alone.dimensions == {}
-        together = claims.performance_by_class(study).set_index("dataset").loc[case]
-        expected = claims.performance_by_class(alone)
+        together = performance_by_class(study).set_index("dataset").loc[case]
+        expected = performance_by_class(alone)
         assert together["recall"].tolist() == expected["recall"].tolist()
     judged = claims.judge(study)
     assert judged["C1"].n == 2 * len(cases)

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pandas as pd
 
-from cemag.reproduction.claims.findings import Finding
 from cemag.reproduction.claims.nulls import circularity
+from cemag.reproduction.claims.published import published_rows
+from cemag.reproduction.claims.sentences import cases_in_words, sentence
 from cemag.reproduction.claims.tables import concentration_by_class, required_by_class, unaugmented
 from cemag.reproduction.runs import Study
 
-__all__ = ["glued"]
+__all__ = ["glued", "glued_verdicts"]
 
 
-def glued(study: Study, findings: Mapping[str, Finding]) -> dict[str, str]:
+def glued_verdicts(family: str) -> dict[str, str]:
+    """Return the published verdict on every claim, by the claim's name, in words and with its number.
+
+    Under the name and ``-finding`` stands the sentence with the number alone, as captions begin with it.
+
+    Every page of the book shows these and no others, whatever runs its charts draw.
+    """
+    rows = [row for row in published_rows() if row.family == family]
+    found = {f"{row.claim}-finding": sentence(row) for row in rows}
+    return found | {row.claim: f"{row.verdict.word} ({cases_in_words(row)}). {sentence(row)}" for row in rows}
+
+
+def glued(study: Study) -> dict[str, str]:
     """Return name and text of every number that a tabular chapter glues into its prose.
 
-    Names are the findings' own (``C1`` ...), and: ``runs``, ``datasets``, ``origin``, ``ratios``;
-    ``rule-low``,
-    ``rule-high`` and ``rule-least`` (range over the rules of the mean share of CEs that a minority
-    instance requires, and the rule that asks least); ``top-share``, ``null-share``,
-    ``permuted-share``; ``n-none``, ``n-ros``, ``n-ros-distinct`` (CEs a run); those of `circularity`.
+    Names are ``runs``, ``datasets``, ``origin``, ``ratios``; ``rule-low``, ``rule-high``, ``rule-least``
+    (range over the rules of the mean share of CEs that a minority instance requires, and which asks least);
+    ``top-share``, ``null-share``, ``permuted-share``; ``n-none``, ``n-ros``, ``n-ros-distinct`` (CEs a run);
+    those of `circularity`.
     """
     runs = study.runs
     origin = runs["origin"].value_counts()
@@ -31,7 +41,6 @@ def glued(study: Study, findings: Mapping[str, Finding]) -> dict[str, str]:
         "origin": ", ".join(f"{count} from {name}" for name, count in origin.items()),
         "ratios": ratios(runs),
     }
-    texts |= {name: str(finding) for name, finding in findings.items()}
     return texts | _rules(study) | _shares(study) | _counts(runs) | circularity(study)
 
 
