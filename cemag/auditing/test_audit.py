@@ -13,6 +13,7 @@ from cemag.auditing.result import TABLES
 from cemag.auditing.tables import roles
 from cemag.errors import CemagError, DataError, StoreError
 from cemag.metrics import BY_CES, WITH_BIAS, ces_required, concentration, permuted_null
+from cemag.theory import required_at_most
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,8 @@ def test_a_class_is_the_mean_of_its_correct_predictions(found, example):
         k = ces_required(ce, BY_CES)[counted]
         assert row.n_counted == len(counted)
         assert row.required == pytest.approx(k.mean())
-        assert row.required >= 1
+        assert row.at_most == pytest.approx(required_at_most(ce)[counted].mean())
+        assert 1 <= row.required <= row.at_most
         assert row.required_share == pytest.approx(100 * row.required / 64)
         assert row.by_one_or_two == pytest.approx(100 * (k <= 2).mean())
         assert row.by_bias == pytest.approx(100 * found.per_instance["by_bias"][mine].mean())
