@@ -215,7 +215,9 @@ def test_every_citation_key_has_an_entry():
     from cemag.reproduction.datasets import DATASETS, IMAGE_DATASETS
     from cemag.samplers import AUGMENTERS, IMAGE_AUGMENTERS
 
-    entries = set(re.findall(r"^@\w+\{([^,]+),", (ROOT / "book/references.bib").read_text(), re.M))
+    listed = re.findall(r"^@\w+\{([^,]+),", (ROOT / "book/references.bib").read_text(), re.M)
+    entries = set(listed)
+    assert len(entries) == len(listed)
     keys = {info.bib_key for info in (*DATASETS.values(), *IMAGE_DATASETS.values())} | {
         a.reference for a in (*AUGMENTERS.values(), *IMAGE_AUGMENTERS.values())
     } - {""}

@@ -168,7 +168,7 @@ def test_a_downloaded_notebook_has_numbers_and_says_how_to_install(tmp_path):
         {
             "cell_type": "markdown",
             "metadata": {},
-            "source": "There are {glue:text}`n` and {glue:text}`unknown`.",
+            "source": "{glue:text}`n` and {glue:text}`unknown`.",
         },
         {"cell_type": "code", "metadata": {}, "source": "", "outputs": [glued]},
     ]
@@ -187,7 +187,8 @@ def test_one_page_holds_all_pages_in_order_and_leads_within_itself(tmp_path):
     (tmp_path / "book").mkdir()
     (tmp_path / "notebooks").mkdir()
     links = '<nav class="bd-links"><a class="reference internal" href="../notebooks/two.html">2</a></nav>'
-    one = f'{links}<article class="bd-article"><p id="a">1</p><a href="../notebooks/two.html#b">two</a></article>'
+    text = '<p id="a">1</p><a href="../notebooks/two.html#b">two</a>'
+    one = f'{links}<article class="bd-article">{text}</article>'
     (tmp_path / "book" / "index.html").write_text(f"<title>T</title>{one}")
     two = (
         '<article class="bd-article"><p id="b">2</p><img src="../_images/x.png"><script>s</script></article>'
