@@ -256,7 +256,7 @@ def test_an_audit_that_cannot_be_read_is_named(found, tmp_path):
         read_audit(tmp_path / "nowhere")
     about = json.loads((folder / "audit.json").read_text())
     (folder / "audit.json").write_text(json.dumps(about | {"format": 9}))
-    with pytest.raises(StoreError, match="format 9: 2 is supported"):
+    with pytest.raises(StoreError, match="format 9: 3 is supported"):
         read_audit(folder)
     (folder / "audit.json").write_text(json.dumps(about))
     (folder / "per_class.parquet").write_bytes(b"not Parquet")
