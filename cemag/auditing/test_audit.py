@@ -13,6 +13,7 @@ from cemag.auditing.result import TABLES
 from cemag.auditing.tables import roles
 from cemag.errors import CemagError, DataError, StoreError
 from cemag.metrics import BY_CES, WITH_BIAS, ces_required, concentration, permuted_null
+from cemag.theory import required_at_most
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,8 @@ def test_a_class_is_the_mean_of_its_correct_predictions(found, example):
         k = ces_required(ce, BY_CES)[counted]
         assert row.n_counted == len(counted)
         assert row.required == pytest.approx(k.mean())
-        assert row.required >= 1
+        assert row.at_most == pytest.approx(required_at_most(ce)[counted].mean())
+        assert 1 <= row.required <= row.at_most
         assert row.required_share == pytest.approx(100 * row.required / 64)
         assert row.by_one_or_two == pytest.approx(100 * (k <= 2).mean())
         assert row.by_bias == pytest.approx(100 * found.per_instance["by_bias"][mine].mean())
@@ -254,7 +256,7 @@ def test_an_audit_that_cannot_be_read_is_named(found, tmp_path):
         read_audit(tmp_path / "nowhere")
     about = json.loads((folder / "audit.json").read_text())
     (folder / "audit.json").write_text(json.dumps(about | {"format": 9}))
-    with pytest.raises(StoreError, match="format 9: 2 is supported"):
+    with pytest.raises(StoreError, match="format 9: 3 is supported"):
         read_audit(folder)
     (folder / "audit.json").write_text(json.dumps(about))
     (folder / "per_class.parquet").write_bytes(b"not Parquet")
