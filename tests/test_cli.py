@@ -212,6 +212,41 @@ def test_list_and_show_tell_of_what_is_stored(cemag, store, record):
         assert f"{row['recall']:.3f}" in out
 
 
+def test_publish_moves_what_is_whole_and_tells_what_waits(cemag, store, record, tmp_path, monkeypatch):
+    waiting = SPEC.with_(split=1)
+    groups = {"logistic-breast_cancer-0": [SPEC], "logistic-breast_cancer-1": [waiting, SPEC.with_(split=2)]}
+    monkeypatch.setattr("cemag.reproduction.runs.publication.published_groups", lambda: groups)
+    store.put(record)
+    store.put(run(waiting))
+    status, out, _ = cemag("publish", "--into", tmp_path / "results")
+    assert status == 0
+    assert "1 records published, 2 files written" in out
+    assert "not whole: logistic-breast_cancer-1 waits for 1 run(s)" in out
+    status, out, _ = cemag("list", "--store", tmp_path / "results")
+    assert (status, SPEC.key[:10] in out) == (0, True)
+    status, out, _ = cemag("show", SPEC.key[:6], "--store", tmp_path / "results")
+    assert record.digest[:16] in out
+
+
+def test_a_stored_run_is_audited_by_its_key(cemag, store, record):
+    store.put(record)
+    status, out, _ = cemag("audit", "--record", SPEC.key[:8])
+    assert status == 0
+    assert SPEC.label in out
+    status, _, err = cemag("audit", "--record", SPEC.key[:8], "--factors", "model.npz")
+    assert (status, "given beside it: --factors" in err) == (2, True)
+
+
+def test_a_list_imports_nothing_that_computes(tmp_path):
+    code = (
+        "import sys\nfrom cemag.cli.homes import homes\nfrom cemag.cli.reports import show_runs\n"
+        "for home in homes(None): show_runs(home)\n"
+        "print(sorted({'torch', 'pandas', 'scipy', 'sklearn', 'pyarrow.compute'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
+
+
 def test_grid_tells_what_it_computed_skipped_and_failed(cemag, store, record):
     store.put(record)
     arguments = ["grid", "--datasets", "breast_cancer", "--models", "logistic", "--augmenters", "ros,smote"]
@@ -279,7 +314,7 @@ def test_doctor_tells_of_data_and_stores(cemag, store, record):
 def test_help_of_every_command_is_there(cemag):
     status, out, _ = cemag("--help")
     assert status == 0
-    for command in ("run", "grid", "images", "list", "show", "book", "serve", "doctor"):
+    for command in ("run", "grid", "images", "list", "show", "publish", "book", "serve", "doctor"):
         assert command in out
         assert cemag(command, "-h")[0] == 0
 
