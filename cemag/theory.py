@@ -520,10 +520,11 @@ def interpolated(
 
 
 def tau_normalised(ce: ClassificationEmbeddings, tau: float = 1.0) -> ClassificationEmbeddings:
-    r"""T6: the model with each class's weights divided by their norm to the power tau.
+    r"""T6: the model with each class's weights divided by their norm to the power tau, to one common scale.
 
     CEs of a class scale by one factor, so that their shares, participation ratio and order stay as they
-    are; which class wins does not. Learnable weight scaling (LWS) is the same with learned factors.
+    are; which class wins does not. The common scale keeps the geometric mean of the norms, so that the bias
+    weighs as much as before. Learnable weight scaling (LWS) is the same with learned factors.
 
     References
     ----------
@@ -531,12 +532,14 @@ def tau_normalised(ce: ClassificationEmbeddings, tau: float = 1.0) -> Classifica
 
     Examples
     --------
-    >>> tau_normalised(ClassificationEmbeddings([[1.0, 1.0]], [[3.0, 4.0], [0.0, 2.0]])).weights
-    array([[0.6, 0.8],
-           [0. , 1. ]])
+    >>> tau_normalised(ClassificationEmbeddings([[1.0, 1.0]], [[3.0, 4.0], [0.0, 1.25]])).weights
+    array([[1.5, 2. ],
+           [0. , 2.5]])
     """
     norms = np.linalg.norm(ce.weights, axis=1, keepdims=True)
-    return replace(ce, weights=ce.weights / np.where(norms > 0, norms, 1) ** tau)
+    if not (norms > 0).all():
+        raise DataError("a class has weights that are all zero: they have no norm to divide by")
+    return replace(ce, weights=ce.weights / (norms / np.exp(np.log(norms).mean())) ** tau)
 
 
 def logit_adjusted(

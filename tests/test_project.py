@@ -135,6 +135,14 @@ def test_no_generated_notebook_is_tracked():
     assert tracked.stdout == ""
 
 
+def test_conf_py_is_what_jupyter_book_makes_of_its_configuration(tmp_path):
+    for name in ("_config.yml", "_toc.yml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    command = "import sys; from jupyter_book.cli.main import main; sys.exit(main(['config', 'sphinx', '.']))"
+    subprocess.run([sys.executable, "-c", command], cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "conf.py").read_text() == (ROOT / "conf.py").read_text(), "make conf renews it"
+
+
 def module(path):
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -207,7 +215,9 @@ def test_every_citation_key_has_an_entry():
     from cemag.reproduction.datasets import DATASETS, IMAGE_DATASETS
     from cemag.samplers import AUGMENTERS, IMAGE_AUGMENTERS
 
-    entries = set(re.findall(r"^@\w+\{([^,]+),", (ROOT / "book/references.bib").read_text(), re.M))
+    listed = re.findall(r"^@\w+\{([^,]+),", (ROOT / "book/references.bib").read_text(), re.M)
+    entries = set(listed)
+    assert len(entries) == len(listed)
     keys = {info.bib_key for info in (*DATASETS.values(), *IMAGE_DATASETS.values())} | {
         a.reference for a in (*AUGMENTERS.values(), *IMAGE_AUGMENTERS.values())
     } - {""}
@@ -225,7 +235,7 @@ def test_every_glued_number_in_prose_is_one_that_the_chapters_glue():
     study = open_study(grid_specs(["us_crime"], ["logistic"], ["none", "ros"]), compute=False)
     if study.not_run:
         pytest.skip("no published records")
-    names = set(glued(study)) | set(CLAIMS) | IMAGE_NAMES
+    names = set(glued(study)) | set(CLAIMS) | {f"{claim}-finding" for claim in CLAIMS} | IMAGE_NAMES
     for path in NOTEBOOKS:
         for key in re.findall(r"\{glue:text\}`([^`]+)`", path.read_text()):
             if key in OWN_NAMES or key.startswith(OWN_PREFIXES):

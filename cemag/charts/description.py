@@ -39,7 +39,11 @@ def describe(spec: Mapping[str, Any], finding: str = "") -> str:
     parts = [finding.strip(), f"Chart: {_title(spec)}"]
     if shown := chosen(spec):
         parts.append("Shown for " + "; ".join(f"{label}: {value}" for label, value in shown.items()))
-    parts += dict.fromkeys(_channels(spec, spec))
+    said = list(dict.fromkeys(_channels(spec, spec)))
+    named = {
+        channel for channel, _, titled in said if titled
+    }  # ends of an interval have no name of their own
+    parts += [sentence for channel, sentence, titled in said if titled or channel not in named]
     return " ".join(part if part[-1] in ".?!" else f"{part}." for part in parts if part)
 
 
@@ -78,8 +82,8 @@ def _words(value: Any) -> str:
 
 def _channels(
     view: Any, root: Mapping[str, Any], inherited: Mapping[str, Any] | None = None
-) -> Iterator[str]:
-    """A sentence for each axis, panel and colour: its name, and the range or the names that it covers."""
+) -> Iterator[tuple[str, str, bool]]:
+    """Each axis, panel and colour: its kind, a sentence with what it covers, and whether it has a title."""
     if not isinstance(view, Mapping):
         return
     encoding = {**(inherited or {}).get("encoding", {}), **view.get("encoding", {})}
@@ -101,9 +105,9 @@ def _channels(
         return
     rows = _rows(data, root, filters)
     for channel, name in {**GROUPS, **POSITIONS}.items():
-        sentence = _sentence(name, encoding.get(channel), rows)
-        if sentence:
-            yield sentence
+        given = encoding.get(channel)
+        if sentence := _sentence(name, given, rows):
+            yield name, sentence, bool(given.get("title") or (given.get("axis") or {}).get("title"))
 
 
 def _rows(data: Any, root: Mapping[str, Any], filters: list[Any]) -> list[Mapping[str, Any]]:

@@ -186,6 +186,15 @@ def images(
     _run_grid(specs, store, jobs, timeout, device)
 
 
+@app.command()
+def causes(store: StoreOption = None) -> None:
+    """Compute what the causal experiments need and is not stored; safe to kill and start again."""
+    from cemag.reproduction.experiments import causes_answers, folders_of_causes
+
+    for line in causes_answers([store / "causes"] if store else folders_of_causes()):
+        print(line, flush=True)
+
+
 def _run_grid(
     specs: Sequence[AnySpec], store: Path | None, jobs: int | None, timeout: float | None, device: str
 ) -> None:

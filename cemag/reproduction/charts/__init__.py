@@ -2,7 +2,14 @@
 
 from cemag.charts.renderer import enable_renderer
 from cemag.reproduction.charts.benchmarks import audit_scale, audit_times, learning_curve, standard_recipe
-from cemag.reproduction.charts.causes import PlantedGallery, dose_response, planted_contrasts
+from cemag.reproduction.charts.causes import (
+    CausalAnswers,
+    PlantedGallery,
+    deletions,
+    dose_response,
+    planted_contrasts,
+)
+from cemag.reproduction.charts.concentration import intervention_arrows, intervention_effects
 from cemag.reproduction.charts.embeddings import ce_bars
 from cemag.reproduction.charts.figure import Figure
 from cemag.reproduction.charts.images import (
@@ -45,6 +52,7 @@ from cemag.reproduction.charts.theory import (
 from cemag.reproduction.charts.verdicts import VerdictTable
 
 __all__ = [
+    "CausalAnswers",
     "Figure",
     "Gallery",
     "PlantedGallery",
@@ -60,6 +68,7 @@ __all__ = [
     "class_profile",
     "concentration",
     "coverage_of_intervals",
+    "deletions",
     "dose_response",
     "enable_renderer",
     "error_rates_of_words",
@@ -67,6 +76,8 @@ __all__ = [
     "head_and_shares",
     "image_coverage",
     "image_settings",
+    "intervention_arrows",
+    "intervention_effects",
     "law_and_simulation",
     "learning",
     "learning_curve",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -14,9 +15,11 @@ import pandas as pd
 from cemag.charts.theme import NULL_COLOUR
 from cemag.reproduction.charts.figure import Figure
 from cemag.reproduction.experiments import Cell
-from cemag.reproduction.experiments.slopes import contrasts, mean_and_interval
+from cemag.reproduction.experiments.answers import Answer
+from cemag.reproduction.experiments.estimates import mean_and_interval
+from cemag.reproduction.experiments.slopes import contrasts
 
-__all__ = ["PlantedGallery", "dose_response", "planted_contrasts"]
+__all__ = ["CausalAnswers", "PlantedGallery", "deletions", "dose_response", "planted_contrasts"]
 
 
 def dose_response(effects: pd.DataFrame) -> Figure:
@@ -51,7 +54,9 @@ def dose_response(effects: pd.DataFrame) -> Figure:
     chart = alt.layer(
         base.mark_line(strokeDash=[4, 3], opacity=0.6).encode(x=x, y="ceiling:Q", color=colour),
         base.mark_rule(strokeWidth=1.5).encode(x=x, y="low:Q", y2="high:Q", color=colour),
-        base.mark_line(point=True).encode(x=x, y=y, color=colour, shape="L:N", tooltip=tips),
+        base.mark_line(point=True).encode(
+            x=x, y=y, color=colour, shape=alt.Shape("L:N").title("evidence"), tooltip=tips
+        ),
     ).properties(width=290, height=270)
     facets = chart.facet(alt.Facet("balance:N").title(None).sort("descending"))
     return Figure(facets.add_params(choice), data.drop(columns="decay"))
@@ -80,11 +85,72 @@ def planted_contrasts(effects: pd.DataFrame) -> Figure:
     )
     tips = ["cell:N", "L:N", "n:Q", *(alt.Tooltip(f"{c}:Q", format=".3g") for c in ("mean", "low", "high"))]
     points = base.mark_point(filled=True, size=50).encode(
-        x="mean:Q", y=y, yOffset=offset, color=colour, shape=alt.Shape("L:N"), tooltip=tips
+        x="mean:Q", y=y, yOffset=offset, color=colour, shape=alt.Shape("L:N").title("evidence"), tooltip=tips
     )
     chart = alt.layer(zero, rules, points).properties(width=240, height=alt.Step(11))
     facet = alt.Facet("quantity:N").title(None)
     return Figure(chart.facet(facet, columns=2).resolve_scale(x="independent"), data)
+
+
+def deletions(effects: pd.DataFrame) -> Figure:
+    """What a class's leading feature adds to it, as rows are left out where it is high, or at random.
+
+    Mean over classes and networks, as a share of the effect with all rows; 95 % interval over networks.
+    """
+    keys = ["dataset", "repetition", "class"]
+    start = effects[effects["dose"] == 0].groupby([*keys, "arm"])["effect"].mean().rename("start")
+    share = effects.join(start, on=[*keys, "arm"]).assign(
+        share=lambda table: table["effect"] / table["start"]
+    )
+    of_network = share.groupby(["dataset", "repetition", "arm", "dose"])["share"].mean().reset_index()
+    rows = []
+    for (dataset, arm, dose), of_one in of_network.groupby(["dataset", "arm", "dose"]):
+        one = mean_and_interval(of_one["share"])
+        found = {"dataset": dataset, "arm": arm, "dose": dose, "mean": one.value, "n": one.n}
+        rows.append(found | {"low": one.low, "high": one.high})
+    data = pd.DataFrame(rows, columns=["dataset", "arm", "dose", "mean", "low", "high", "n"])
+    x = alt.X("dose:Q").title("share of the class's rows left out")
+    colour = alt.Color("arm:N").title("left out")
+    base = alt.Chart(data)
+    tips = ["dataset:N", "arm:N", "n:Q", *(alt.Tooltip(f"{c}:Q", format=".3g") for c in ("dose", "mean"))]
+    y = alt.Y("mean:Q").title("effect / effect with all rows")
+    chart = alt.layer(
+        base.mark_rule(strokeWidth=1.5).encode(x=x, y="low:Q", y2="high:Q", color=colour),
+        base.mark_line(point=True).encode(x=x, y=y, color=colour, tooltip=tips),
+    ).properties(width=230, height=220)
+    return Figure(chart.facet(alt.Facet("dataset:N").title(None), columns=3), data)
+
+
+@dataclass(frozen=True)
+class CausalAnswers:
+    """The causal questions and their answers, one row each.
+
+    Parameters
+    ----------
+    answers : sequence of Answer
+        From `cemag.reproduction.experiments.answers`.
+    """
+
+    answers: Sequence[Answer]
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self.answers))
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (one.question, one.design, *_told(one), f"<b>{escape(one.verdict)}</b>") for one in self.answers
+        ]
+        heads = ("question", "design", "effect (95 % interval)", "n", "verdict")
+        head = "".join(f"<th>{name}</th>" for name in heads)
+        body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+        return f"<table class='cemag-table'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _told(answer: Answer) -> tuple[str, str]:
+    """Effect with its unit, and how many repetitions it is over."""
+    if answer.effect is None:
+        return "–", "–"
+    return f"{answer.effect} {escape(answer.unit)}", str(answer.effect.n)
 
 
 @dataclass(frozen=True)

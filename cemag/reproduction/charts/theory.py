@@ -57,7 +57,7 @@ def bound_and_count(data: pd.DataFrame) -> Figure:
         .encode(x="x:Q", y="x:Q")
     )
     points = (
-        alt.Chart(data)
+        alt.Chart()  # the facet's own rows
         .mark_point(filled=True, size=22, opacity=0.6)
         .encode(
             x=alt.X("law:Q").title("at most, by T1"),

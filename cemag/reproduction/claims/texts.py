@@ -16,13 +16,13 @@ __all__ = ["glued", "glued_verdicts"]
 def glued_verdicts(family: str) -> dict[str, str]:
     """Return the published verdict on every claim, by the claim's name, in words and with its number.
 
+    Under the name and ``-finding`` stands the sentence with the number alone, as captions begin with it.
+
     Every page of the book shows these and no others, whatever runs its charts draw.
     """
-    return {
-        row.claim: f"{row.verdict.word} ({cases_in_words(row)}). {sentence(row)}"
-        for row in published_rows()
-        if row.family == family
-    }
+    rows = [row for row in published_rows() if row.family == family]
+    found = {f"{row.claim}-finding": sentence(row) for row in rows}
+    return found | {row.claim: f"{row.verdict.word} ({cases_in_words(row)}). {sentence(row)}" for row in rows}
 
 
 def glued(study: Study) -> dict[str, str]:

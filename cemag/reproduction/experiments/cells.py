@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
@@ -14,23 +13,16 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
-from cemag.errors import StoreError, check_known
-from cemag.files import written_whole
+from cemag.errors import check_known
+from cemag.reproduction.experiments.keeping import VERSION, folders_of_causes, keep, read_kept
 from cemag.reproduction.experiments.planted import Balance, Cell, bayes_effect, planted_table
-from cemag.reproduction.runs.published import published_store
-from cemag.reproduction.runs.source import package_versions, source_digest
-from cemag.reproduction.runs.store import default_store
 
 __all__ = ["causes_plan", "cells_of", "compute", "planted_effects"]
 
 Kind = Literal["networks", "tables"]
-FOLDER = "causes"  # within a store
-VERSION = 1  # raised when the same cell comes to mean other numbers
 
 
 def causes_plan() -> dict[str, Any]:
@@ -99,13 +91,13 @@ def planted_effects(cells: Sequence[Cell], *, folders: Sequence[Path] | None = N
         ``weight_decay``, ``feature``, ``class``, ``frequency``, ``n_on``, ``effect``, ``accuracy``, and
         ``ceiling``, the effect if nothing were shrunk.
     """
-    homes = folders or [published_store().root / FOLDER, default_store().root / FOLDER]
+    homes = folders or folders_of_causes()
     parts = []
     for cell in cells:
         path = next((home / _file(cell) for home in homes if (home / _file(cell)).is_file()), None)
         path = path or compute(cell, homes[-1])
         columns = {"kind": cell.kind, "balance": cell.balance, "evidence": cell.evidence}
-        parts.append(_read(path).assign(**columns))
+        parts.append(read_kept(path).assign(**columns))
     table = pd.concat(parts, ignore_index=True)
     ceilings = [bayes_effect(f, L) for f, L in zip(table["frequency"], table["evidence"], strict=True)]
     return table.assign(ceiling=np.array(ceilings))
@@ -120,20 +112,9 @@ def compute(cell: Cell, folder: Path) -> Path:
         columns = planted_networks(cell)
     else:
         columns = _tables(cell)
-    about = {
-        "cell": asdict(cell),
-        "version": VERSION,
-        "source": source_digest(("reproduction/experiments",)),
-        "versions": package_versions(*(["torch"] if cell.kind == "networks" else [])),
-        "command": "cemag causes",
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(perf_counter() - start, 1),
-    }
-    table = pa.table(columns).replace_schema_metadata({"about": json.dumps(about)})
+    about = {"cell": asdict(cell), "seconds": round(perf_counter() - start, 1)}
     path = folder / _file(cell)
-    folder.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as scratch:
-        pq.write_table(table, scratch, compression="zstd", write_page_checksum=True)
+    keep(path, columns, about, *(["torch"] if cell.kind == "networks" else []))
     return path
 
 
@@ -141,14 +122,6 @@ def _file(cell: Cell) -> str:
     """A name that says what is set, and a digest of all of it."""
     whole = json.dumps([VERSION, asdict(cell)], sort_keys=True)
     return f"{cell.name}-{sha256(whole.encode()).hexdigest()[:8]}.parquet"
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pq.read_table(path, page_checksum_verification=True).to_pandas()
-    except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise StoreError(f"{path}: damaged record ({reason}); delete it to run it again") from None
 
 
 def _tables(cell: Cell) -> dict[str, NDArray[Any]]:

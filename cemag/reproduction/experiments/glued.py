@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pandas as pd
 
 from cemag.errors import DataError
-from cemag.reproduction.experiments.slopes import contrasts_by_seed, mean_and_interval, primary, slopes
+from cemag.reproduction.experiments.estimates import mean_and_interval
+from cemag.reproduction.experiments.natural import targeted_against_random
+from cemag.reproduction.experiments.slopes import contrasts_by_seed, primary, slopes
 
 __all__ = ["glued"]
 
 NOT_RUN = "(not run)"
 
 
-def glued(networks: pd.DataFrame, tables: pd.DataFrame) -> dict[str, str]:
+def glued(networks: pd.DataFrame, tables: pd.DataFrame, natural: pd.DataFrame) -> dict[str, str]:
     """Name and text of every number: ``primary`` (the plan's test), ``verdict``, ``n``, and those beside it.
 
     Examples
     --------
     >>> empty = pd.DataFrame(columns=["kind", "balance", "weight_decay", "evidence", "seed", "frequency",
     ...     "effect", "ceiling"])
-    >>> glued(empty, empty)["primary"]
+    >>> glued(empty, empty, pd.DataFrame())["primary"]
     '(not run)'
     """
     texts = {
@@ -31,6 +35,10 @@ def glued(networks: pd.DataFrame, tables: pd.DataFrame) -> dict[str, str]:
         "tables-least": _contrast(tables, "balanced", 1e-4),
         "tables-most": _contrast(tables, "balanced", 10.0),
     }
+    texts |= {"natural": NOT_RUN, "natural-own": NOT_RUN}
+    with suppress(DataError):  # no two networks of a set are published
+        texts["natural"] = str(targeted_against_random(natural))
+        texts["natural-own"] = str(targeted_against_random(natural, "the class"))
     try:
         answer = primary(networks)
     except DataError:

@@ -84,7 +84,7 @@ def class_ratio_and_weights(n: int = 20_000, seed: int = 0) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-def ridge_and_imbalance(n: int = 4000, penalty: float = 5.0, seed: int = 0) -> pd.DataFrame:
+def ridge_and_imbalance(n: int = 4000, penalty: float = 30.0, seed: int = 0) -> pd.DataFrame:
     """T3b: what a ridge leaves of the weights' norm against the minority's share, and its first order."""
     from sklearn.linear_model import LogisticRegression
 
@@ -158,7 +158,7 @@ def head_scaling(seed: int = 0) -> pd.DataFrame:
     X, y = load_digits(return_X_y=True)
     test = rng.random(len(y)) < 0.4
     keep = ~test & ((y < 5) | (rng.random(len(y)) < 0.08))
-    fitted = LogisticRegression(C=0.01, max_iter=500).fit(X[keep] / 16, y[keep])
+    fitted = LogisticRegression(C=1.0, max_iter=500).fit(X[keep] / 16, y[keep])
     ce = ClassificationEmbeddings(X[test] / 16, fitted.coef_, fitted.intercept_)
     labels, minority = y[test], y[test] >= 5
     rows = []

@@ -2,59 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from cemag.errors import DataError
+from cemag.reproduction.experiments.estimates import Estimate, mean_and_interval
 
-__all__ = ["Estimate", "contrasts", "mean_and_interval", "primary", "slopes"]
+__all__ = ["contrasts", "contrasts_by_seed", "primary", "slopes"]
 
 CELL = ["kind", "balance", "weight_decay", "evidence"]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over repetitions with its 95 % t interval.
-
-    Examples
-    --------
-    >>> str(Estimate(0.5, 0.25, 0.75, 12))
-    '0.500 (0.250 to 0.750)'
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-    @property
-    def verdict(self) -> str:
-        """``holds`` if the interval lies above 0, ``fails`` if below, else ``open``."""
-        return "holds" if self.low > 0 else "fails" if self.high < 0 else "open"
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
-
-
-def mean_and_interval(values: pd.Series) -> Estimate:
-    """Mean and 95 % t interval over repetitions; of a single one the interval is not known.
-
-    Examples
-    --------
-    >>> mean_and_interval(pd.Series([1.0, 2.0, 3.0])).value
-    2.0
-    """
-    known = values.dropna().to_numpy(dtype=float)
-    if len(known) == 0:
-        raise DataError("there is no repetition to take a mean over")
-    half = np.nan
-    if len(known) > 1:
-        half = float(stats.t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
-    mean = float(known.mean())
-    return Estimate(mean, mean - half, mean + half, len(known))
 
 
 def slopes(effects: pd.DataFrame, quantity: str = "effect") -> pd.DataFrame:

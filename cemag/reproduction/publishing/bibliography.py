@@ -17,7 +17,7 @@ __all__ = ["STYLE", "register"]
 STYLE = "cemag"
 
 
-class _AuthorYear(BaseLabelStyle):  # type: ignore[misc]
+class _AuthorYear(BaseLabelStyle):
     def format_labels(self, sorted_entries: Sequence[Any]) -> Iterator[str]:
         """Label each entry by its authors and year, as the text cites it; a letter where that names two."""
         labels = [f"{_authors(entry)}, {entry.fields['year']}" for entry in sorted_entries]
@@ -34,7 +34,7 @@ def _authors(entry: Any) -> str:
     return " and ".join(names) if len(names) == 2 and names[1] != "others" else f"{names[0]} et al."
 
 
-class _Style(Plain):  # type: ignore[misc]
+class _Style(Plain):
     default_label_style = _AuthorYear
 
 

@@ -126,7 +126,7 @@ def icon_rules(library: str, words: set[str]) -> str:
     >>> "M3%204z" in rules or "M3 4z" in rules, "M1" in rules, ".fa-night" in rules
     (True, False, True)
     """
-    found = {}
+    found: dict[str, re.Match[str]] = {}
     for icon in ICON.finditer(library):
         for name in (icon[1], *re.findall(r'"([\w-]+)"', icon[4])):
             if f"fa-{name}" in words:

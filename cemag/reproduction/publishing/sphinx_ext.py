@@ -59,11 +59,11 @@ class BuildFacts(SphinxDirective):
         """Return the table."""
         self.env.note_reread()  # it is of this build, not of the one that read the page last
         source = Path(self.env.srcdir)
+        table: list[tuple[str, ...]] = [("what", "value"), *environment_rows(source, self.arguments[0])]
         if self.arguments[0] == "notebooks":
-            heads, rows = ("notebook", "state", "seconds"), notebook_rows(source / "notebooks")
-        else:
-            heads, rows = ("what", "value"), environment_rows(source, self.arguments[0])
-        lines = [f"| {' | '.join(row)} |" for row in (heads, ("---",) * len(heads), *rows)]
+            table = [("notebook", "state", "seconds"), *notebook_rows(source / "notebooks")]
+        table.insert(1, ("---",) * len(table[0]))
+        lines = [f"| {' | '.join(row)} |" for row in table]
         holder = nodes.container()
         self.state.nested_parse(StringList(lines, source=str(self.get_source_info()[0])), 0, holder)
         return list(holder.children)

@@ -57,8 +57,7 @@ def project(tmp_path):
     )
     (tmp_path / "cemag" / "metrics").mkdir(parents=True)
     (tmp_path / "cemag" / "metrics" / "some.py").write_text("x = 1\n")
-    (tmp_path / "book" / "_static").mkdir(parents=True)
-    (tmp_path / "book" / "_static" / "cemag.css").write_text("")
+    shutil.copytree(ROOT / "book" / "_static", tmp_path / "book" / "_static")
     (tmp_path / "book" / "references.bib").write_text("")
     (tmp_path / "book" / "index.md").write_text(
         "# Book\n\nMath $a_1$ and\n\n```{math}\n:label: one\n\\frac{a}{b}\n```\n"
