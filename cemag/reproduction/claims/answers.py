@@ -154,7 +154,7 @@ def _asked(claim: str, published: PlannedRuns, of: Literal["test", "weights"] = 
         n_planned=plan.repetitions(published.family),
         bound=contrast.bound,
         direction=contrast.direction,
-        fold_factor=published.fold_factor(of),
+        fold_factor=published.fold_factor(of, claim),
     )
 
 

@@ -115,9 +115,9 @@ class PlannedRuns:
         places = {(dataset, repetition) for dataset, repetition, _ in self.of(augmenter=augmenter)}
         return {name: sum(dataset == name for dataset, _ in places) for name in self.plan.sets(self.family)}
 
-    def fold_factor(self, of: Literal["test", "weights"]) -> float:
+    def fold_factor(self, of: Literal["test", "weights"], claim: str) -> float:
         """What sharing training rows adds to the variance of a mean, by what is measured; 0 for networks."""
-        return 0.0 if self.family == "cnn" else self.plan.fold_factor(of)
+        return 0.0 if self.family == "cnn" else self.plan.fold_factor(of, claim)
 
 
 def against_null(

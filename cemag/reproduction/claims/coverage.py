@@ -29,7 +29,7 @@ from cemag.samplers import augment
 
 __all__ = ["FACTORS", "POPULATIONS", "Population", "coverage", "cross_validated", "experiment"]
 
-FACTORS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+FACTORS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 3.0)
 FOLDS = 5
 SEEDS = (1, 2)  # two halves, so that they may be run beside each other
 DRAWS = 5  # of permuted weights, where a run has 20: more noise of its own, so if anything better coverage

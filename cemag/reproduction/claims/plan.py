@@ -206,24 +206,25 @@ class Plan(_Frozen):
             return self.units.images.sets[dataset].seeds
         return tuple(range(self.units.tables.repetitions))
 
-    def fold_factor(self, of: Literal["test", "weights"]) -> float:
+    def fold_factor(self, of: Literal["test", "weights"], claim: str = "") -> float:
         """What sharing training rows adds to the variance of a mean over folds, beyond ``1 / k``.
 
         Parameters
         ----------
         of : {"test", "weights"}
             What is measured on test rows alone (recall), or depends on the weights (every CE).
+        claim : str, optional
+            Some have a factor of their own.
 
         Examples
         --------
-        >>> PLAN.fold_factor("test")
-        0.25
+        >>> PLAN.fold_factor("test"), PLAN.fold_factor("weights"), PLAN.fold_factor("weights", "C3")
+        (0.25, 1.25, 3.0)
         """
         if of == "test":
             return 1 / (self.units.tables.repetitions - 1)
-        (found,) = (c.value for c in self.changed_after_data if c.what == WEIGHTS_FACTOR)
-        assert found is not None
-        return found
+        values = {c.what: c.value for c in self.changed_after_data if c.value is not None}
+        return values.get(f"{WEIGHTS_FACTOR}, {claim}", values[WEIGHTS_FACTOR])
 
     def primary_null(self, claim: str) -> str | None:
         """Name of the null that a claim is held against; none for claims about augmentation."""

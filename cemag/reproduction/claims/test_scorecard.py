@@ -178,7 +178,7 @@ def test_the_pooled_contrast_is_the_mean_of_sets_by_hand(made):
     wide = table.pivot(index=["dataset", "repetition", "role"], columns="source", values="top_share")
     by_repetition = (wide["model"] - wide["permuted_weights"]).groupby(["dataset", "repetition"]).mean()
     sets = by_repetition.groupby("dataset")
-    variance = ((1 / 5 + PLAN.fold_factor("weights")) * sets.var()).sum() / 25
+    variance = ((1 / 5 + PLAN.fold_factor("weights", "C3")) * sets.var()).sum() / 25
     assert row.pooled["both roles"].mean == pytest.approx(sets.mean().mean())
     assert row.pooled["both roles"].variance == pytest.approx(variance)
 
