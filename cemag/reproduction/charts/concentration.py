@@ -44,7 +44,11 @@ def intervention_arrows(effects: pd.DataFrame) -> Figure:
         ),
         base.mark_point(size=45, color=NULL_COLOUR).encode(**start, tooltip=["dataset:N"]),
         base.mark_point(filled=True, size=60).encode(
-            x=x, y=y, color=colour, shape=alt.Shape("title:N").title("intervention"), tooltip=tips
+            x=x,
+            y=y,
+            color=colour,
+            shape=alt.Shape("title:N").title("intervention").legend(columns=2, labelLimit=260),
+            tooltip=tips,
         ),
     ).properties(width=230, height=190)
     facet = alt.Facet("dataset:N").title(None)

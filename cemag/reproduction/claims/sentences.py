@@ -19,7 +19,8 @@ def sentence(row: Row) -> str:
     if row.verdict.word == "not run":
         return "Not run."
     if math.isnan(row.quantity.mean):
-        return "Too few runs so far." if row.missing else "Not measurable in enough of the runs."
+        measured = any(case.decision == "not measurable" for case in row.cases)
+        return "Not measurable in enough of the runs." if measured else "Too few runs so far."
     return _SENTENCES[row.claim](row)
 
 

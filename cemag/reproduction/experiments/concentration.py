@@ -250,6 +250,8 @@ def beyond_size(effects: pd.DataFrame, norms: pd.DataFrame) -> Estimate:
         If there are too few classes to tell.
     """
     mine = effects[(effects["family"] == "networks") & (effects["intervention"] == "as trained")]
+    if mine.empty:
+        raise DataError("no network is published")
     by = mine.groupby(["dataset", "class"])[["recall", "top_share", "n_train"]].mean().reset_index()
     table = by.merge(norms, on=["dataset", "class"])
     sets = pd.get_dummies(table["dataset"], dtype=float).to_numpy()

@@ -1,8 +1,9 @@
 """Natural features: does taking a feature's rows out of training make it small? On stored embeddings.
 
 The extractor is frozen. Rows where a feature is high are left out of the head's training, against as many at
-random; then it is measured what the feature adds to its class. Left out of its class alone they take the
-feature's evidence with them; left out of every class alike they take its frequency and leave the evidence.
+random; then it is measured what the feature adds to its class. Left out of its class alone they turn the
+feature's evidence around; left out of every class alike they narrow the classes, so that what is left of the
+feature tells more. Neither holds evidence fixed, which is what planted features are for.
 """
 
 from __future__ import annotations

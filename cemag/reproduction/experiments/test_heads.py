@@ -102,7 +102,7 @@ def test_changes_are_against_the_head_as_trained_or_retrained():
     assert set(table.index) == {("bias", "as trained"), ("dropout", "retrained"), ("elastic", "retrained")}
 
 
-def test_rows_left_out_of_a_class_take_evidence_and_of_every_class_frequency():
+def test_rows_left_out_of_a_class_turn_its_feature_around_and_of_every_class_do_not():
     rng = np.random.default_rng(4)
     y = np.repeat([0, 1], 400)
     X = np.abs(rng.normal(1, 0.5, (800, 6)))

@@ -150,7 +150,6 @@ class _Tables(Mapping[str, pa.Table]):
             raise StoreError(f"{path}: cannot be read ({' '.join(str(error).split())[:160]})") from None
         if not intact:
             raise StoreError(f"{path}: table {name} of {self._run.key} was altered; restore the file")
-        log_read(path)
         return table
 
 
@@ -191,6 +190,7 @@ def _read(path: Path, stamp: Stamp, table: str) -> pa.Table:
     footer = _footer(path, stamp)
     if table not in footer.columns:
         raise StoreError(f"{path}: holds no table {table}")
+    log_read(path)
     own = footer.columns[table]
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         rows = file.read(columns=["key", *own.values()]).slice(*footer.rows[table])

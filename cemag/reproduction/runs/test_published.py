@@ -183,9 +183,8 @@ def test_classes_are_the_records_own_numbers(root, records):
 
 
 def test_draws_of_a_null_are_averaged(root, records):
-    null = (
-        published_classes(root).query("source == 'permuted_weights' and gauge == 'paper'").set_index("class")
-    )
+    chosen = "source == 'permuted_weights' and gauge == 'paper'"
+    null = published_classes(root).query(chosen).set_index("class")
     drawn = records[0].tables["quantities"].to_pandas()
     drawn = drawn.query(chosen).groupby("class")
     assert set(null["draws"]) == {20}
