@@ -105,7 +105,7 @@ def _channels(
         return
     rows = _rows(data, root, filters)
     for channel, name in {**GROUPS, **POSITIONS}.items():
-        given = encoding.get(channel)
+        given = encoding.get(channel) or {}
         if sentence := _sentence(name, given, rows):
             yield name, sentence, bool(given.get("title") or (given.get("axis") or {}).get("title"))
 
