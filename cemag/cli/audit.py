@@ -49,13 +49,14 @@ def audit(
 
     _check_targets(report, tables)
     plain = {"features": features, "weights": weights, "bias": bias, "labels": labels, "names": names}
+    class_counts: list[int] | None
     if record:
         others = {**plain, "factors": factors, "checkpoint": checkpoint}
         given = [name for name, value in others.items() if value]
         if given:
             raise CemagError(f"--record is a model already; given beside it: --{', --'.join(given)}")
-        made, of_record = _recorded(record, store)
-        class_counts = _counts(counts) or of_record
+        made, recorded = _recorded(record, store)
+        class_counts = _counts(counts) or recorded
     else:
         made, class_counts = _factors(plain, factors, checkpoint, arch, data), _counts(counts)
     found = audit_factors(made, class_counts=class_counts, random_state=seed)

@@ -97,7 +97,7 @@ def load_factors(
     if weights is not None:
         found["weights"] = _part(Path(weights), "weights")
     if bias is not None:
-        n_rows = len(found["weights"]) if np.ndim(found.get("weights")) == 2 else 1
+        n_rows = len(found["weights"]) if np.ndim(found.get("weights", 0)) == 2 else 1
         found["bias"] = _bias(Path(bias), n_rows)
     if labels is not None:
         n_rows = int(found["features"].shape[0]) if np.ndim(found["features"]) else 1

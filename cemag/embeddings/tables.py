@@ -30,6 +30,8 @@ __all__ = [
     "typed",
 ]
 
+Names = Sequence[Any] | NDArray[Any]
+
 NO_NAME = re.compile(r"\s*|Unnamed: \d+(_level_\d+)?|__index_level_\d+__")  # as pandas and pyarrow write them
 COUNTED = ("index", "level_0")  # what `reset_index` calls a column that numbers the rows
 WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)")
@@ -252,7 +254,7 @@ def aligned_columns(weights: pd.DataFrame, names: Sequence[str] | None) -> pd.Da
     raise DataError(f"the columns of features and weights have other names: {'; '.join(apart)}")
 
 
-def same_order(name: str, given: Sequence[Any] | None, of_what: str, known: Sequence[Any] | None) -> None:
+def same_order(name: str, given: Names | None, of_what: str, known: Names | None) -> None:
     """Refuse names that are those of something else in another order.
 
     Raises

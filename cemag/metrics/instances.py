@@ -52,7 +52,7 @@ def rows_of(ce: ClassificationEmbeddings, rows: Index) -> tuple[Array, Index | N
         if 0 < 2 * len(columns) <= ce.n_features:
             return ce.features.dense(rows, columns), columns
     features = ce.features[rows]
-    active = features.any(axis=0)
+    active = np.any(features, axis=0)
     if 2 * np.count_nonzero(active) > len(active) or not active.any():
         return features, None
     columns = np.flatnonzero(active)

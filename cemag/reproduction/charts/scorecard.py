@@ -105,7 +105,7 @@ def _row(row: Row) -> str:
 
 def _bar(row: Row) -> str:
     """Cases as a bar: hold, open, fail, not measurable, not run."""
-    count = Counter(case.decision for case in row.cases)
+    count: Counter[str] = Counter(case.decision for case in row.cases)
     words = ", ".join(f"{count[name]} {name}" for name in DECISIONS if count[name])
     parts = "".join(
         f"<i style='flex:{count[name]};background:{WORD_COLOURS[name]}'></i>"
@@ -246,7 +246,7 @@ def sensitivity_matrix(rows: Sequence[Row]) -> Figure:
 
 
 def _alternatives(row: Row) -> dict[str, str]:
-    found = {"as planned": row.verdict.word}
+    found: dict[str, str] = {"as planned": row.verdict.word}
     if row.plain is not None:
         found["plain reading of the paper's words"] = row.plain.word
     for kind, words in row.other.items():

@@ -91,6 +91,7 @@ class PlannedRuns:
         self.family, self.plan = family, plan
         self.instances = self._taking_part(instances)
         self.rows: dict[tuple[str, str, str], dict[tuple[str, int, str], Any]] = defaultdict(dict)
+        row: Any
         for row in self._taking_part(classes).rename(columns={"class": "name"}).itertuples(index=False):
             place = (row.dataset, int(row.repetition), str(row.name))
             others = self.rows[row.source, row.augmenter, row.gauge]

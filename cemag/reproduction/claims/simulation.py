@@ -54,7 +54,7 @@ def _folds(n_within: int, of: str, true: float, shared: float) -> Design:
     return Design(5, n_within, PLAN.units.tables.repetitions, factor, true, shared)
 
 
-# `true` lies above `assumed`: what quantities needed in the coverage experiment (C3, with its own factor, apart)
+# `true` lies above `assumed`: what quantities needed in the coverage experiment (C3 has its own factor)
 DESIGNS: dict[str, Design] = {
     "tables, roles": _folds(2, "weights", 1.5, 0.3),
     "tables, augmenters": _folds(5, "weights", 1.5, 0.6),

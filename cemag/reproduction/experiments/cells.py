@@ -67,7 +67,7 @@ def cells_of(
         design["evidence"] if evidence is None else evidence,
     ]
     for balance in chosen[0]:
-        check_known("balance", balance, get_args(Balance))
+        check_known("balance", str(balance), get_args(Balance))
     shares = tuple(map(float, design["frequencies"] if frequencies is None else frequencies))
     decays = tuple(map(float, design["weight_decays"][kind] if weight_decays is None else weight_decays))
     repeats = tuple(range(design["seeds"] if seeds is None else seeds))

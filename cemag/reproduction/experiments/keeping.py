@@ -75,5 +75,5 @@ def kept(homes: Sequence[Path], name: str, make: Callable[[], pd.DataFrame]) -> 
         path, start = homes[-1] / f"{name}-v{VERSION}.parquet", perf_counter()
         found = make()
         about = {"of": name, "seconds": round(perf_counter() - start, 1)}
-        keep(path, {column: found[column].to_numpy() for column in found}, about)
+        keep(path, {str(column): found[column].to_numpy() for column in found}, about)
     return read_kept(path)

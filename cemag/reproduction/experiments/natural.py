@@ -57,12 +57,12 @@ def deletion_effects(one: Features, doses: Sequence[float] = DOSES, *, seed: int
     whole, _ = fit_head(one.X, one.y, n_classes)
     spread = one.X.std(axis=0)
     rows = []
-    for label in np.flatnonzero(one.counts >= LARGE_CLASS):
+    for label in map(int, np.flatnonzero(one.counts >= LARGE_CLASS)):
         feature = int((_lead(whole, label) * spread).argmax())
         for arm, (classes, targeted) in ARMS.items():
             key = one.X[:, feature] if targeted else rng.random(len(one.y))
             for dose in doses:
-                chosen = [label] if classes == "own" else range(n_classes)
+                chosen: Iterable[int] = [label] if classes == "own" else range(n_classes)
                 rest = np.setdiff1d(np.arange(len(one.y)), _highest(key, one.y, chosen, dose))
                 weights, _ = fit_head(one.X[rest], one.y[rest], n_classes)
                 effect = float(_lead(weights, label)[feature] * spread[feature])

@@ -112,9 +112,9 @@ class PublishedStore(KeyedRecords):
         parts = []
         for path in sorted((self.root / KIND_OF.get(name, "records")).glob("*.parquet")):
             if name in _footer(path, _stamp(path)).columns:
-                runs = {run.key for run in _runs_beside(self.root, path.stem)}
+                keys = [run.key for run in _runs_beside(self.root, path.stem)]
                 rows = _read(path, _stamp(path), name)
-                parts.append(rows.filter(pc.is_in(rows["key"], pa.array(list(runs), pa.string()))))
+                parts.append(rows.filter(pc.is_in(rows["key"], pa.array(keys, pa.string()))))
         if not parts:
             return pd.DataFrame(columns=[*_RUN_COLUMNS])
         rows = pa.concat_tables(parts).to_pandas()

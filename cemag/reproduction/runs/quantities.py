@@ -62,10 +62,13 @@ class Judged:
 
     def held(self) -> Judged:
         """Return the same with kernels in memory, where they are to be measured many times."""
-        if not isinstance(self.ce.features, KernelFeatures):
-            return self
-        ce, seen = (replace(one, features=one.features.held()) for one in (self.ce, self.train.ce))  # type: ignore[union-attr]
+        ce, seen = (_held(one) for one in (self.ce, self.train.ce))
         return replace(self, ce=ce, train=replace(self.train, ce=seen))
+
+
+def _held(ce: ClassificationEmbeddings) -> ClassificationEmbeddings:
+    features = ce.features
+    return replace(ce, features=features.held()) if isinstance(features, KernelFeatures) else ce
 
 
 def instances_table(judged: Judged, rows: NDArray[np.intp]) -> pa.Table:

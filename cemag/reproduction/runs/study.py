@@ -164,7 +164,7 @@ def _ratio(record: RunRecord) -> float:
 def open_study(
     specs: Sequence[AnySpec],
     *,
-    store: RunStore | None = None,
+    store: KeyedRecords | None = None,
     published: KeyedRecords | None = None,
     compute: bool = True,
     jobs: int | None = None,
@@ -201,6 +201,10 @@ def open_study(
     published = published_store() if published is None else published
     elsewhere = [spec for spec in specs if spec not in published]
     if compute:
+        if not isinstance(store, RunStore):
+            raise CemagError(
+                f"{store.root}: published records take no runs: give a RunStore, or compute=False"
+            )
         failed = run_grid(elsewhere, store, jobs=jobs, progress=progress, device=device).failed
         for spec, reason in failed.items():
             raise CemagError(f"{len(failed)} run(s) failed, the first: {spec.label}: {reason}")

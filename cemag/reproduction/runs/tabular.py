@@ -62,8 +62,9 @@ class FittedTable:
     def sums(self, X: NDArray[np.float64]) -> ClassificationEmbeddings:
         """CEs of other rows, made as the checked ones of the test rows are."""
         features = self.ce.features
-        kernel = isinstance(features, KernelFeatures)
-        return replace(self.ce, features=replace(features, X=X, kept=None) if kernel else X)
+        if isinstance(features, KernelFeatures):
+            return replace(self.ce, features=replace(features, X=X, kept=None))
+        return replace(self.ce, features=X)
 
     def judged_rows(self, random_state: int) -> NDArray[np.intp]:
         """Test rows by which CEs are judged, at most `INSTANCES_PER_CLASS` a class."""
