@@ -290,8 +290,8 @@ class _Plan:
     checked: bool = False
 
     def __post_init__(self) -> None:
-        weights: NDArray[Any]
-        bias: NDArray[Any]
+        self.weights: NDArray[Any]
+        self.bias: NDArray[Any]
         weights, bias = self.step.weights.cpu().numpy(), self.step.bias.cpu().numpy()
         if self.step.single and len(weights) == 2:  # two columns of one number: [1 - p, p], [0, z], [-z, z]
             weights, bias = weights[1:] - weights[:1], bias[1:] - bias[:1]

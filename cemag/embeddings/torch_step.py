@@ -398,7 +398,7 @@ def solve(found: Found, n: int) -> LinearStep:
     >>> with torch.no_grad(), Tape([x]) as tape:
     ...     out = (x.relu() @ weights.T + 4).mean(1)
     >>> step = solve(find(tape.read(out)), 2)
-    >>> step.weights, step.bias, step.shares[0].mode
+    >>> step.weights.round(decimals=6), step.bias, step.shares[0].mode
     (tensor([[1., 2., 3.]], dtype=torch.float64), tensor([4.], dtype=torch.float64), 'weighted')
     """
     with torch.enable_grad():
