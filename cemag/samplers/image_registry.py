@@ -104,7 +104,7 @@ _ALL = (
         "tau_norm",
         "tau-normalised",
         "kang2020decoupling",
-        "The trained network with each class's weights divided by their norm.",
+        "The trained network with each class's weights and bias divided by the weights' norm.",
         "embedding",
     ),
     ImageAugmenter(

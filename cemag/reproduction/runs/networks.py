@@ -221,7 +221,7 @@ def new_head(
         moved = logit_adjusted(bias, np.bincount(data.y, minlength=n_classes))
         return NewHead(weights, moved.astype(np.float32))
     if how.name == "tau_norm":
-        return NewHead(tau_normalised(weights).astype(np.float32), bias)
+        return NewHead(*(part.astype(np.float32) for part in tau_normalised(weights, bias)))
     if how.name == "crt":
         head = train_head(X, data.y, n_classes, epochs=spec.head_epochs, seed=spec.seed, balanced=True)
         return NewHead(head.weights, head.bias)

@@ -52,7 +52,7 @@ def heads():
         "published EOS head": authors.eos_head(),
         "bias moved": (weights, logit_adjusted(bias, COUNTS)),
         "bias moved by half": (weights, logit_adjusted(bias, COUNTS, strength=0.5)),
-        "rows over their norm": (tau_normalised(weights), bias),
+        "rows over their norm": tau_normalised(weights, bias),
     }
 
 

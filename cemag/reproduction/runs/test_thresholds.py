@@ -38,10 +38,12 @@ def test_norms_of_weights_change_no_share_of_a_class():
     for label in range(4):
         plain, normed = (
             concentration(ClassificationEmbeddings(features, w[[label, label]])).top_share
-            for w in (weights, tau_normalised(weights))
+            for w in (weights, tau_normalised(weights, np.zeros(4))[0])
         )
         np.testing.assert_allclose(plain, normed)
-    np.testing.assert_allclose(np.linalg.norm(tau_normalised(weights), axis=1), 1)
+    normed, bias = tau_normalised(weights, np.ones(4))
+    np.testing.assert_allclose(np.linalg.norm(normed, axis=1), 1)
+    np.testing.assert_allclose(bias[:, None] * weights, normed)  # the whole row has one factor
 
 
 @pytest.mark.parametrize("model", ["logistic", "svm"])

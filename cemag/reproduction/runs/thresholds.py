@@ -56,22 +56,23 @@ def logit_adjusted(bias: ArrayLike, counts: ArrayLike, strength: float = 1.0) ->
     return moved - strength * np.log(n / n.sum())
 
 
-def tau_normalised(weights: ArrayLike) -> Array:
-    """Weights of each class over their norm (tau = 1): one positive factor for all CEs of a class.
+def tau_normalised(weights: ArrayLike, bias: ArrayLike) -> tuple[Array, Array]:
+    """Row of each class, bias included, over the norm of its weights (tau = 1): one factor for all of its CEs.
 
     References
     ----------
     .. [1] B. Kang et al., "Decoupling representation and classifier for long-tailed recognition",
-       ICLR 2020.
+       ICLR 2020; there without a bias.
 
     Examples
     --------
-    >>> tau_normalised([[3.0, 4.0], [0.0, 2.0]])
-    array([[0.6, 0.8],
-           [0. , 1. ]])
+    >>> weights, bias = tau_normalised([[3.0, 4.0], [0.0, 2.0]], [1.0, 1.0])
+    >>> weights.tolist(), bias.tolist()
+    ([[0.6, 0.8], [0.0, 1.0]], [0.2, 0.5])
     """
-    rows = np.asarray(weights, dtype=float)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    rows, offsets = np.asarray(weights, dtype=float), np.asarray(bias, dtype=float)
+    norms = np.linalg.norm(rows, axis=1)
+    return rows / norms[:, None], offsets / norms
 
 
 def by_inner_folds(model: LogisticModel | SVMModel, split: Split, *, random_state: int) -> float:
