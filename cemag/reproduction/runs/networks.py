@@ -221,7 +221,8 @@ def new_head(
         moved = logit_adjusted(bias, np.bincount(data.y, minlength=n_classes))
         return NewHead(weights, moved.astype(np.float32))
     if how.name == "tau_norm":
-        return NewHead(*(part.astype(np.float32) for part in tau_normalised(weights, bias)))
+        rows, biases = tau_normalised(weights, bias)
+        return NewHead(rows.astype(np.float32), biases.astype(np.float32))
     if how.name == "crt":
         head = train_head(X, data.y, n_classes, epochs=spec.head_epochs, seed=spec.seed, balanced=True)
         return NewHead(head.weights, head.bias)
