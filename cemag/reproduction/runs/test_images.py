@@ -42,7 +42,7 @@ TABLES = {
     "performance", "per_class", "required", "concentration", "relation", "features", "classes", "head",
     "history", "quantities", "instances", "centre",
 }  # fmt: skip
-NULLS = ("initialisation", "permuted_weights")
+NULLS = ("permuted_weights", "initialisation")
 MORE_TABLES = {
     "none": {"null_required", "null_concentration", "null_relation", "cutoff", "embedding"},
     "deepsmote": {"gallery", "embedding"},
@@ -211,7 +211,7 @@ def test_frequency_is_measured_on_the_training_images_as_they_are(augmenter):
 
 
 def test_methods_give_networks_that_differ():
-    heads = {augmenter: tuple(frame(augmenter, "head")["weight"]) for augmenter in AUGMENTERS}
+    heads = {a: (*frame(a, "head")["weight"], *frame(a, "classes")["bias"]) for a in AUGMENTERS}
     assert len(set(heads.values())) == len(AUGMENTERS)
     assert len({record_of(augmenter).digest for augmenter in AUGMENTERS}) == len(AUGMENTERS)
     assert set(NETWORKS) == set(RESNETS)
@@ -279,7 +279,7 @@ def test_a_run_that_was_interrupted_goes_on_to_the_record_of_an_undisturbed_one(
         run(spec, device="cpu", progress=stop)
     seen = []
     resumed = run(spec, device="cpu", progress=lambda progress: seen.append(progress.epoch))
-    assert seen == list(range(6 if stop_at > 5 else 1, 8))
+    assert sorted(set(seen)) == list(range(6 if stop_at > 5 else 1, 8))  # a slow epoch reports more than once
     undisturbed = few_of(augmenter)  # in a folder of networks of its own
     assert resumed.digest == undisturbed.digest
     assert resumed.tables["history"].equals(undisturbed.tables["history"])
@@ -297,7 +297,9 @@ def test_a_new_head_needs_no_training_of_the_network_and_leaves_the_rest_of_it(a
     assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in home.glob("*.pt")} == files
     plain, changed = (network_of(name).model.state_dict() for name in ("none", augmenter))
     differ = {name for name in plain if not torch.equal(plain[name], changed[name])}
-    assert differ == {"linear.weight", "linear.bias"}
+    assert differ == {"linear.weight", "linear.bias"} - (
+        {"linear.weight"} if augmenter == "threshold" else set()
+    )
     assert record_of(augmenter).tables["history"].equals(record_of("none").tables["history"])
 
 

@@ -66,7 +66,6 @@ def test_a_grid_cut_short_has_whole_repetitions_and_the_networks_first(scale):
         assert place[name, "none", seed] <= i
 
 
-@pytest.mark.parametrize("scale", SCALES)
 def test_the_plan_has_twelve_seeds_and_those_of_miniplaces_and_taxa_are_unseen():
     seeds = SCALES["cpu"].seeds
     assert seeds == {"cifar10": (*range(12),), **dict.fromkeys(REAL[1:], (*range(3, 15),))}
@@ -75,6 +74,7 @@ def test_the_plan_has_twelve_seeds_and_those_of_miniplaces_and_taxa_are_unseen()
         assert spec.seed in seeds[spec.dataset][:3]
 
 
+@pytest.mark.parametrize("scale", SCALES)
 def test_a_network_is_trained_once_for_all_methods_of_a_repetition(scale):
     specs = image_specs(scale)
     assert len({spec.training_key for spec in specs}) == len({(s.dataset, s.seed) for s in specs})
