@@ -57,11 +57,7 @@ def logit_adjusted(bias: ArrayLike, counts: ArrayLike, strength: float = 1.0) ->
 
 
 def tau_normalised(weights: ArrayLike, bias: ArrayLike) -> tuple[Array, Array]:
-<<<<<<< HEAD
-    """Row of each class, bias included, over the norm of its weights (tau = 1): one factor for all its CEs.
-=======
     """Row of each class, bias included, over the norm of its weights (tau = 1): one factor for its CEs.
->>>>>>> runs
 
     References
     ----------
