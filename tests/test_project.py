@@ -41,7 +41,11 @@ IMAGE_NAMES = {  # what `image_glued` gives; test_images_of_claims checks that i
     *("init-low", "init-high", "model-low", "model-high", "init-share", "active-share"),
 }
 
-BROUGHT_BY = {"imblearn": "imbalanced-learn", "nbformat": "jupytext", "pybtex": "jupyter-book"}  # packages by another's name
+BROUGHT_BY = {
+    "imblearn": "imbalanced-learn",
+    "nbformat": "jupytext",
+    "pybtex": "jupyter-book",
+}  # packages by another's name
 
 OWN_PREFIXES = ("audit-", "plan-", "score-power-", "theory-", "causes-", "concentration-")
 OWN_NAMES = {"cnn-standard", "score-depends", "score-missing"}  # glued by the page itself
