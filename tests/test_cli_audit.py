@@ -74,7 +74,7 @@ def test_a_network_is_audited_on_the_test_part_of_its_set(command_line, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "one of --features with --weights and --labels, --factors, or --checkpoint is needed"),
+        ([], "one of --features with --weights and --labels, --factors, --record, or --checkpoint is needed"),
         (["--features", "f.npy"], "--weights, --labels missing"),
         (["--factors", "a.npz", "--checkpoint", "b.pt"], "given: --factors, --checkpoint"),
         (["--factors", "nowhere.npz"], "nowhere.npz"),

@@ -117,26 +117,35 @@ class RunStore(KeyedRecords):
             record = _from_arrow(table)
             intact = record.digest == table.schema.metadata[b"digest"].decode()
         except Exception as error:  # there is no telling what a damaged file makes its reader raise
-            raise StoreError(
-                f"{path}: damaged record ({_one_line(error)}); delete it to run it again"
-            ) from None
+            raise _damaged(path, error) from None
         if record.spec.key != path.stem or not intact:
             raise StoreError(f"{path}: altered or misplaced record; delete it to run it again")
         log_read(path, content)
         return record
 
     def summaries(self) -> Iterator[RunSummary]:
-        """What each file says of its run, not verified."""
+        """What each file says of its run, not verified.
+
+        Raises
+        ------
+        StoreError
+            If a file is damaged.
+        """
         for key in self.keys():
-            table = pq.read_table(self.path(key), columns=["spec", "provenance", "performance"])
-            yield RunSummary(
-                key=key,
-                digest=table.schema.metadata[b"digest"].decode(),
-                spec=json.loads(table["spec"][0].as_py()),
-                provenance=json.loads(table["provenance"][0].as_py()),
-                tables={},
-                balanced_accuracy=table["performance"][0].as_py()[0]["balanced_accuracy"],
-            )
+            path = self.path(key)
+            try:
+                table = pq.read_table(path, columns=["spec", "provenance", "performance"])
+                found = RunSummary(
+                    key=key,
+                    digest=table.schema.metadata[b"digest"].decode(),
+                    spec=json.loads(table["spec"][0].as_py()),
+                    provenance=json.loads(table["provenance"][0].as_py()),
+                    tables={},
+                    balanced_accuracy=table["performance"][0].as_py()[0]["balanced_accuracy"],
+                )
+            except Exception as error:  # there is no telling what a damaged file makes its reader raise
+                raise _damaged(path, error) from None
+            yield found
 
     def _sweep(self) -> None:
         """Remove what killed writers left behind."""
@@ -175,6 +184,10 @@ def _from_arrow(table: pa.Table) -> RunRecord:
         tables=tables,
         provenance=Provenance.model_validate_json(table["provenance"][0].as_py()),
     )
+
+
+def _damaged(path: Path, error: Exception) -> StoreError:
+    return StoreError(f"{path}: damaged record ({_one_line(error)}); delete it to run it again")
 
 
 def _one_line(error: Exception) -> str:
