@@ -173,10 +173,7 @@ def test_what_varies_is_kept_apart(swept):
         together = performance_by_class(study).set_index("dataset").loc[case]
         expected = performance_by_class(alone)
         assert together["recall"].tolist() == expected["recall"].tolist()
-    judged = claims.judge(study)
-    assert judged["C1"].n == 2 * len(cases)
-    assert judged["C4a"].n == len(cases)
-    assert "breast_cancer 1.68:1 by nature and 5:1 and 10:1; digits 9.3" in claims.glued(study, {})["ratios"]
+    assert "breast_cancer 1.68:1 by nature and 5:1 and 10:1; digits 9.3" in claims.glued(study)["ratios"]
 
 
 def test_every_field_that_varies_is_a_dimension(swept, tmp_path):
