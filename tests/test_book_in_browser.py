@@ -42,7 +42,7 @@ def book():
 def page(request, book, browser):
     """A page that refuses every other host and notes what went wrong."""
     context = browser.new_context(color_scheme=request.param, viewport={"width": 1300, "height": 900})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)  # a busy machine draws slowly
     page = context.new_page()
     page.elsewhere, page.errors, page.scheme = [], [], request.param
 
