@@ -203,7 +203,7 @@ def test_the_scorecard_has_a_row_a_claim_and_family_that_leads_to_its_chapter_ru
     assert rows.count() == 21
     for i in range(21):
         assert rows.nth(i).locator(".verdict").count() >= 1
-        assert rows.nth(i).locator("a").all_inner_texts() == ["chapter", "runs", "data"]
+        assert rows.nth(i).locator("a").all_inner_texts() == ["chapter", "runs", "data", "plan"]
     links = set(table.locator("a").evaluate_all("all => all.map(link => link.href.split('#')[0])"))
     assert all(page.request.get(link).ok for link in links)
     anchors = table.locator("a").evaluate_all("all => all.map(link => link.getAttribute('href'))")

@@ -25,6 +25,7 @@ from cemag.reproduction.claims.sentences import (
     needed_in_words,
 )
 from cemag.reproduction.claims.verdicts import Case
+from cemag.reproduction.runs import published_store
 
 __all__ = [
     "Scorecard",
@@ -80,7 +81,8 @@ class Scorecard:
             (_claim(row, len(heads)) if i % len(FAMILIES) == 0 else "") + _row(row)
             for i, row in enumerate(self.rows)
         )
-        return f"<table class='cemag-verdicts'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        table = f"<table class='cemag-verdicts'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return table + "".join(map(_runs_of, FAMILIES))
 
 
 def _claim(row: Row, n_columns: int) -> str:
@@ -98,7 +100,8 @@ def _row(row: Row) -> str:
         escape(sentence(row)),
         _bar(row) + _details(row),
         escape(depends_in_words(row)),
-        f"<a href='{CHAPTERS[row.family][row.claim]}.html'>chapter</a> <a href='plan.html'>plan</a>",
+        f"<a href='{CHAPTERS[row.family][row.claim]}.html'>chapter</a> <a href='#runs-{row.family}'>runs</a> "
+        "<a href='setup.html#data'>data</a> <a href='plan.html'>plan</a>",
     ]
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
@@ -134,8 +137,27 @@ def _details(row: Row) -> str:
         lines.append(needed)
     if not math.isnan(row.by_bias) and row.claim in ("C1", "C2"):
         lines.append(f"the bias alone decides {100 * row.by_bias:.0f} % of the instances")
+    lines.append(f"again: {_command(row.family)}")
     body = "<br>".join(escape(line) for line in lines)
     return f"<details><summary>{escape(_counted(row))}</summary>{body}</details>"
+
+
+def _command(family: str) -> str:
+    """What computes the runs of a family again."""
+    if family == "cnn":
+        return "cemag images --scale cpu --store again"
+    return f"cemag grid --datasets paper --models {family} --store again"
+
+
+def _runs_of(family: str) -> str:
+    """The published files that answer for a family, folded."""
+    files = sorted(path.stem for path in (published_store().root / "records").glob(f"{family}-*.parquet"))
+    named = " ".join(f"<code>{escape(name)}</code>" for name in files)
+    return (
+        f"<details class='cemag-details' id='runs-{family}'><summary>{escape(FAMILIES[family])}: {len(files)} files of "
+        f"records</summary><p>In <code>results/records</code>, <code>cemag list</code> names their runs and "
+        f"<code>cemag show KEY</code> prints one of them: {named}</p></details>"
+    )
 
 
 def _counted(row: Row) -> str:
