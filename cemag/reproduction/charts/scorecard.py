@@ -154,8 +154,8 @@ def _runs_of(family: str) -> str:
     files = sorted(path.stem for path in (published_store().root / "records").glob(f"{family}-*.parquet"))
     named = " ".join(f"<code>{escape(name)}</code>" for name in files)
     return (
-        f"<details class='cemag-details' id='runs-{family}'><summary>{escape(FAMILIES[family])}: {len(files)} files of "
-        f"records</summary><p>In <code>results/records</code>, <code>cemag list</code> names their runs and "
+        f"<details class='cemag-details' id='runs-{family}'><summary>{escape(FAMILIES[family])}: {len(files)} files "
+        f"of records</summary><p>In <code>results/records</code>, <code>cemag list</code> names their runs and "
         f"<code>cemag show KEY</code> prints one of them: {named}</p></details>"
     )
 
