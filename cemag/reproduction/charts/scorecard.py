@@ -153,9 +153,10 @@ def _runs_of(family: str) -> str:
     """The published files that answer for a family, folded."""
     files = sorted(path.stem for path in (published_store().root / "records").glob(f"{family}-*.parquet"))
     named = " ".join(f"<code>{escape(name)}</code>" for name in files)
+    summary = f"{escape(FAMILIES[family])}: {len(files)} files of records"
     return (
-        f"<details class='cemag-details' id='runs-{family}'><summary>{escape(FAMILIES[family])}: {len(files)} files "
-        f"of records</summary><p>In <code>results/records</code>, <code>cemag list</code> names their runs and "
+        f"<details class='cemag-details' id='runs-{family}'><summary>{summary}</summary>"
+        "<p>In <code>results/records</code>, <code>cemag list</code> names their runs and "
         f"<code>cemag show KEY</code> prints one of them: {named}</p></details>"
     )
 
