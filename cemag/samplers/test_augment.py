@@ -11,7 +11,7 @@ from sklearn.svm import SVC
 from cemag.errors import CemagError, DataError, SpecError, UnknownNameError
 from cemag.samplers import AUGMENTERS, Remix, augment, get_augmenter, harden
 
-ORDER = ["none", "ros", "smote", "adasyn", "remix", "rebalanced_mixup", "class_weight"]
+ORDER = ["none", "ros", "smote", "adasyn", "remix", "rebalanced_mixup", "class_weight", "threshold"]
 
 
 def overlapping(sizes=(60, 12), seed=0):
