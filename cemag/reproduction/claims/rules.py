@@ -1,7 +1,6 @@
-"""The CEs required by every counting rule, and by models with permuted weights, from the published records.
+"""Where experiments on the statistics are kept, and the CEs required by every counting rule, if they are there.
 
-``python -m cemag.reproduction.claims.rules results/statistics/rules.parquet`` makes the published file; it
-needs no training, but refits the models on tables.
+Nothing writes ``rules.parquet`` yet: without it, no verdict is said to depend on the counting rule or not.
 """
 
 from __future__ import annotations
