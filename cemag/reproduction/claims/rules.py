@@ -1,4 +1,4 @@
-"""Where experiments on the statistics are kept, and the CEs required by every counting rule, if they are there.
+"""Where experiments on the statistics are kept, and the CEs required by every counting rule, if published.
 
 Nothing writes ``rules.parquet`` yet: without it, no verdict is said to depend on the counting rule or not.
 """
