@@ -17,8 +17,8 @@ TEXT_PAGE, ANY_PAGE = 400_000, 1_500_000  # bytes that a first visit takes
 LIVE = "[...document.querySelectorAll('.cemag-chart')].every(c => c.classList.contains('cemag-is-live'))"
 SCROLL = """async () => {
   for (let y = 0; y < document.body.scrollHeight; y += 500) {
-    window.scrollTo(0, y);
-    await new Promise(done => setTimeout(done, 40));
+    window.scrollTo(0, y);  // charts are drawn when a painted frame shows them: wait for one
+    await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
   }
 }"""
 
