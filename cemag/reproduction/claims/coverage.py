@@ -5,7 +5,8 @@ another table. A mean over k folds has the variance ``(1/k + f) s^2``, and f dep
 a large table (or a known distribution) is the population; small tables are drawn from it, each is
 cross-validated as a run on tables is, and an interval is right where it holds the mean over all drawn tables.
 
-``python -m cemag.reproduction.claims.coverage results/statistics/coverage.parquet`` makes the published file.
+``python -m cemag.reproduction.claims.coverage results/statistics/coverage.parquet`` makes the published file;
+what it already holds is not run again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from cemag.embeddings import ClassificationEmbeddings
+from cemag.errors import DataError
+from cemag.files import written_whole
 from cemag.metrics import WITHIN_ONE_LENGTH, n_top, sample_per_class
 from cemag.models import LogisticModel, SVMModel, embed, fit_model
 from cemag.reproduction.claims.rules import statistics_file
@@ -344,16 +347,24 @@ def published_coverage() -> pd.DataFrame:
 
 
 def main(path: str, n_resamples: int = 400) -> None:
-    """Run the whole experiment and write its tables' means and variances to one Parquet file."""
-    parts = []
+    """Run what a Parquet file of the experiment lacks: the file is written anew after each part."""
+    target, per_seed = Path(path), n_resamples // len(SEEDS)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    parts = [pd.read_parquet(target)] if target.is_file() else []
     for name, seed in product(POPULATIONS, SEEDS):
-        parts.append(experiment(name, n_resamples // len(SEEDS), seed))
+        if any(_n_of(part, name, seed) >= per_seed for part in parts):
+            continue
+        part = experiment(name, per_seed, seed)
+        parts.append(part.astype({"mean": "float32", "variance": "float32", "shared": "float32"}))
+        with written_whole(target, DataError) as scratch:
+            pd.concat(parts, ignore_index=True).to_parquet(scratch, index=False)
         print(f"{name}, seed {seed}", flush=True)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    table = pd.concat(parts, ignore_index=True)
-    table.astype({"mean": "float32", "variance": "float32", "shared": "float32"}).to_parquet(
-        path, index=False
-    )
+
+
+def _n_of(found: pd.DataFrame, name: str, seed: int) -> int:
+    """Tables of a population that were drawn with a seed."""
+    own = found[(found["population"] == name) & (found["resample"] // 1000 == seed)]
+    return own["resample"].nunique()
 
 
 if __name__ == "__main__":
