@@ -35,6 +35,7 @@ __all__ = ["FACTORS", "POPULATIONS", "Population", "coverage", "cross_validated"
 FACTORS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 3.0)
 FOLDS = 5
 SEEDS = (1, 2)  # two halves, so that they may be run beside each other
+TABLES_A_PART = 20  # that are lost at most, where it is stopped
 DRAWS = 5  # of permuted weights, where a run has 20: more noise of its own, so if anything better coverage
 LEAST_CORRECT = 10
 ROLES = ("majority", "minority")  # classes 0 and 1
@@ -290,11 +291,11 @@ def _spearman(x: Array, y: Array) -> float:
 # ---------------------------------------------------------------------- many tables
 
 
-def experiment(name: str, n_resamples: int, seed: int = 0) -> pd.DataFrame:
-    """Mean and variance over the folds of every drawn table: a row a table, quantity and role."""
+def experiment(name: str, n_resamples: int, seed: int = 0, first: int = 0) -> pd.DataFrame:
+    """Mean and variance over the folds of every drawn table, from the `first` on, by quantity and role."""
     population = populations()[name]
     tables = []
-    for resample in range(n_resamples):
+    for resample in range(first, first + n_resamples):
         rng = np.random.default_rng([seed, resample])
         rows = cross_validated(population.draw(rng), population.model, resample)
         tables.append(rows.assign(resample=1000 * seed + resample))
@@ -347,22 +348,24 @@ def published_coverage() -> pd.DataFrame:
 
 
 def main(path: str, n_resamples: int = 400) -> None:
-    """Run what a Parquet file of the experiment lacks: the file is written anew after each part."""
+    """Run what a Parquet file of the experiment lacks, and write it anew after every few tables."""
     target, per_seed = Path(path), n_resamples // len(SEEDS)
     target.parent.mkdir(parents=True, exist_ok=True)
-    parts = [pd.read_parquet(target)] if target.is_file() else []
+    found = pd.read_parquet(target) if target.is_file() else pd.DataFrame()
     for name, seed in product(POPULATIONS, SEEDS):
-        if any(_n_of(part, name, seed) >= per_seed for part in parts):
-            continue
-        part = experiment(name, per_seed, seed)
-        parts.append(part.astype({"mean": "float32", "variance": "float32", "shared": "float32"}))
-        with written_whole(target, DataError) as scratch:
-            pd.concat(parts, ignore_index=True).to_parquet(scratch, index=False)
-        print(f"{name}, seed {seed}", flush=True)
+        for first in range(_n_drawn(found, name, seed), per_seed, TABLES_A_PART):
+            part = experiment(name, min(TABLES_A_PART, per_seed - first), seed, first)
+            short = part.astype({"mean": "float32", "variance": "float32", "shared": "float32"})
+            found = pd.concat([found, short], ignore_index=True)
+            with written_whole(target, DataError) as scratch:
+                found.to_parquet(scratch, index=False)
+            print(f"{name}, seed {seed}: {first + TABLES_A_PART} of {per_seed}", flush=True)
 
 
-def _n_of(found: pd.DataFrame, name: str, seed: int) -> int:
-    """Tables of a population that were drawn with a seed."""
+def _n_drawn(found: pd.DataFrame, name: str, seed: int) -> int:
+    """How many tables of a population were drawn with a seed."""
+    if found.empty:
+        return 0
     own = found[(found["population"] == name) & (found["resample"] // 1000 == seed)]
     return own["resample"].nunique()
 
