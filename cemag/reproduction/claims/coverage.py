@@ -26,7 +26,7 @@ from cemag.errors import DataError
 from cemag.files import written_whole
 from cemag.metrics import WITHIN_ONE_LENGTH, n_top, sample_per_class
 from cemag.models import LogisticModel, SVMModel, embed, fit_model
-from cemag.reproduction.claims.rules import statistics_file
+from cemag.reproduction.claims.published import statistics_file
 from cemag.reproduction.datasets import Split, load_tabular, stratified_split
 from cemag.samplers import augment
 

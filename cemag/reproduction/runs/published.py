@@ -32,6 +32,7 @@ __all__ = [
     "PublishedStore",
     "published_classes",
     "published_instances",
+    "published_required",
     "published_store",
     "write_published",
 ]
@@ -320,6 +321,7 @@ INSTANCE_COLUMNS = (
     *("instance", "class", "role", "predicted", "correct", "n_ces"),
     *("required", "required_margin", "by_bias", "top_share"),
 )
+REQUIRED_COLUMNS = (*_RUN_COLUMNS, "class", "role", "rule", "n_ces", "n", "required", "common_subset")
 
 
 def _run_columns(run: RunSummary, file: str) -> dict[str, Any]:
@@ -422,6 +424,45 @@ def published_instances(root: str | os.PathLike[str] | None = None) -> pd.DataFr
     roles = _with_roles(sizes)[["key", "class", "role", "n_ces"]]
     table = table[table["key"].isin(own)].merge(roles, on=["key", "class"])
     return table[list(INSTANCE_COLUMNS)]
+
+
+def published_required(root: str | os.PathLike[str] | None = None) -> pd.DataFrame:
+    """CEs required under every counting rule in all published records without augmentation.
+
+    Parameters
+    ----------
+    root : path, optional
+        As of `published_classes`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run, class and ``rule``, its four choices in words; ``required`` and ``common_subset``
+        are shares from 0 to 1, over the ``n`` instances that the model is right on as the rule has it: a
+        rule without the bias asks that of the CEs alone.
+
+    Examples
+    --------
+    >>> len(published_required("no/such/folder"))
+    0
+    """
+    import pandas as pd
+
+    store = published_store() if root is None else PublishedStore(root)
+    table = store.table("required")
+    if len(table) == 0:
+        return pd.DataFrame(columns=list(REQUIRED_COLUMNS))
+    own = {run.key for run in store.summaries() if run.spec.get("labels", "own") == "own"}
+    table = table[table["key"].isin(own) & (table["augmenter"] == "none")]
+    sizes = store.table("quantities").query("source == 'model' and gauge == 'paper'")
+    table = table.merge(_with_roles(sizes)[["key", "class", "role", "n_ces"]], on=["key", "class"])
+    bias = table["bias"].map({True: "with bias", False: "without bias"})
+    words = (table["ranking"], table["sufficiency"], table["stability"], bias)
+    return table.assign(
+        rule=[", ".join(choices) for choices in zip(*words, strict=True)],
+        required=table["mean"] / table["n_ces"],
+        common_subset=table["common_subset"] / table["n_ces"],
+    )[list(REQUIRED_COLUMNS)]
 
 
 def _with_roles(classes: pd.DataFrame) -> pd.DataFrame:
