@@ -1,6 +1,7 @@
 """Altair charts of studies, in one theme, with the data and the runs behind each. Draws; runs nothing."""
 
 from cemag.charts.renderer import enable_renderer
+from cemag.reproduction.charts.authors import authors_agreement, authors_heads
 from cemag.reproduction.charts.benchmarks import audit_scale, audit_times, learning_curve, standard_recipe
 from cemag.reproduction.charts.causes import (
     CausalAnswers,
@@ -61,6 +62,8 @@ __all__ = [
     "audit_scale",
     "audit_times",
     "augmentation_effect",
+    "authors_agreement",
+    "authors_heads",
     "bound_and_count",
     "ce_bars",
     "changes_after_data",
