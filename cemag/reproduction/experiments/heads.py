@@ -37,12 +37,15 @@ class Features:
         Of the test rows, several sums.
     labels : ndarray of shape (n,)
         True labels of the test rows.
+    baseline : float or ndarray of shape (d,), default=0.0
+        Value at which a feature is inactive.
     """
 
     X: Array
     y: Labels
     ce: ClassificationEmbeddings
     labels: Labels
+    baseline: Array | float = 0.0
 
     @property
     def counts(self) -> Labels:
