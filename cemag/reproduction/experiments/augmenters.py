@@ -1,4 +1,4 @@
-"""What an augmenter does to features: frequency, mass and range of each class before it, and of what it makes.
+"""What an augmenter does to features: frequency, mass and range, before it and of what it makes.
 
 T5 says what to expect where parents are drawn independently (`cemag.theory.interpolated`). Rows that are made
 are held against that law, and against the test instances of the class, which no augmenter has seen.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,7 @@ __all__ = [
     "augmenter_effects",
     "by_repetition",
     "feature_effects",
+    "glued",
     "law_verdict",
     "rows_made",
     "share_of_law",
@@ -48,6 +50,9 @@ ENEMIES = 10  # neighbours among which EOS looks for them
 ALPHA = 0.2  # of REMIX's Beta distribution
 RUN = ["family", "dataset", "repetition"]
 WITHIN = (0.9, 1.1)  # of what the law says: as good as the law
+NOT_RUN = "(not run)"
+FAMILIES = ("tables", "networks", "authors")
+QUANTITIES = ("of_law", "beyond", "taken_in", "distance_frequency", "distance_mass")
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,14 +155,14 @@ def feature_effects(
 
 
 def _range(rows: Rows) -> tuple[Array, Array]:
-    """Lowest and highest value of each feature, of a mixture where the class has at least half of its label."""
+    """Lowest and highest value of each feature, over mixtures with at least half of the class's label."""
     mostly = rows.X[rows.weight >= 0.5]
     none = np.full(rows.X.shape[1], np.inf)
     return (mostly.min(axis=0), mostly.max(axis=0)) if len(mostly) else (none, -none)
 
 
 def _outside(X: Array, low: Array, high: Array) -> NDArray[np.bool_]:
-    return (X < low - ROUNDING) | (X > high + ROUNDING)
+    return (low - X > ROUNDING) | (X - high > ROUNDING)
 
 
 def augmenter_effects(
@@ -186,7 +191,7 @@ def augmenter_effects(
 
 
 def with_law(effects: pd.DataFrame) -> pd.DataFrame:
-    """Rows that augmenters made, beside what the class had before, what its test instances have, and T5's law.
+    """What augmenters made, beside what the class had before, what its test instances have, and T5's law.
 
     Classes that are not over-sampled, the largest, are left out.
 
@@ -314,3 +319,62 @@ def law_verdict(share: Estimate) -> str:
     if WITHIN[0] <= share.low and share.high <= WITHIN[1]:
         return "follows the law"
     return "gains less" if share.high < WITHIN[0] else "open"
+
+
+def glued(table: pd.DataFrame) -> dict[str, str]:
+    """Name and text of every number that the chapter speaks of: ``FAMILY-AUGMENTER-QUANTITY``, in per cent.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `with_law`; with no row, nothing was run.
+
+    Examples
+    --------
+    >>> glued(pd.DataFrame())["tables-smote-of-law"]
+    '(not run)'
+    """
+    names = [f"{f}-{a}-{q.replace('_', '-')}" for f in FAMILIES for a in AUGMENTERS for q in QUANTITIES]
+    texts = dict.fromkeys([*names, "tables-verdict", "networks-verdict"], NOT_RUN)
+    texts |= {f"absent-{name}": NOT_RUN for name in ("n", "test", *AUGMENTERS, "eos-test")}
+    if not len(table):
+        return texts
+    found = by_repetition(table)
+    for (family, name), of_one in found.groupby(["family", "rows"]):
+        for quantity in QUANTITIES:
+            key = f"{family}-{name}-{quantity.replace('_', '-')}"
+            with suppress(DataError):  # the law adds nothing, or a set has a single repetition
+                texts[key] = _percent(over_sets(of_one, quantity), quantity)
+            if len(of_one) == 1 and np.isfinite(of_one[quantity].iloc[0]):
+                texts[key] = _number(float(of_one[quantity].iloc[0]), quantity) + " %"
+    for family in ("tables", "networks"):
+        of_smote = found[(found["family"] == family) & (found["rows"] == "smote")]
+        with suppress(DataError):
+            texts[f"{family}-verdict"] = law_verdict(over_sets(of_smote, "of_law"))
+    return texts | {f"absent-{name}": f"{n:,}" for name, n in _absent(table).items()}
+
+
+def _absent(table: pd.DataFrame) -> dict[str, int]:
+    """Features that no training row of a class has: how many, and how many there are in other rows."""
+    none = table[table["before_frequency"] == 0]
+    had = {name: none[(none["rows"] == name) & (none["frequency"] > 0)] for name in AUGMENTERS}
+    counts = {name: len(rows) for name, rows in had.items()}
+    of_eos = none[none["rows"] == "eos"]
+    in_test = of_eos["test_frequency"] > 0
+    return counts | {
+        "n": len(of_eos),
+        "test": int(in_test.sum()),
+        "eos-test": int((had["eos"]["test_frequency"] > 0).sum()),
+    }
+
+
+def _percent(one: Estimate, quantity: str) -> str:
+    value, low, high = (_number(v, quantity) for v in (one.value, one.low, one.high))
+    return f"{value} % ({low} to {high} %)"
+
+
+def _number(share: float, quantity: str) -> str:
+    """In per cent; a change with its sign, a small share with its digits."""
+    if quantity.startswith("distance"):
+        return f"{100 * share:+.0f}"
+    return f"{100 * share:.2g}" if quantity == "beyond" else f"{100 * share:.0f}"
