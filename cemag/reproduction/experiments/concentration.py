@@ -34,7 +34,7 @@ __all__ = [
     "weight_norms",
 ]
 
-VERSION = 1  # of what `head_interventions` gives
+VERSION = 2  # of what `head_interventions` gives
 COSTS = 0.02  # of recall: less is said to be no cost
 NOT_RUN = "(not run)"
 SPOKEN_OF = (  # names that the page glues for each family
