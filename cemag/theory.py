@@ -1,8 +1,8 @@
 """Theory of magnitude dominance: theorems on CEs (T1 to T7), as functions that give a law or a bound.
 
 The book's chapter "Theory" states and proves them; `test_theory.py` holds each against brute force or
-simulation. T6 has no law to compute: it says what a moved bias, or a factor on a class's weights, leaves as it
-is. Pure functions of arrays and of a model's CEs. Reads and writes nothing.
+simulation. T6 has no law to compute: it says what a moved bias or a factor on a class's weights leaves alone.
+Pure functions of arrays and of a model's CEs. Reads and writes nothing.
 """
 
 from __future__ import annotations

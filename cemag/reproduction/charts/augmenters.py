@@ -9,14 +9,17 @@ import pandas as pd
 from cemag import theory
 from cemag.charts.theme import AUGMENTER_COLOURS, NULL_COLOUR
 from cemag.errors import DataError
+from cemag.reproduction.charts.concentration import set_title
 from cemag.reproduction.charts.figure import Figure
-from cemag.reproduction.experiments.augmenters import AUGMENTERS, RUN, by_repetition
+from cemag.reproduction.experiments.augmenters import AUGMENTERS, RUN, by_repetition, within_bounds
 from cemag.reproduction.experiments.estimates import mean_and_interval
 
 __all__ = ["added_and_law", "augmenter_quantities", "frequency_and_intensity"]
 
 BINS = 8
-COLOURS = alt.Scale(domain=list(AUGMENTERS.values()), range=AUGMENTER_COLOURS[: len(AUGMENTERS)])
+TITLES = list(AUGMENTERS.values())
+COLOURS = alt.Scale(domain=TITLES, range=AUGMENTER_COLOURS[: len(TITLES)])
+SHAPES = alt.Scale(domain=TITLES, range=["circle", "cross", "diamond", "triangle-up", "square"])
 ONE_CLASS = ("ros", "smote", "adasyn")  # of which the law is a curve of the frequency alone
 QUANTITIES = {  # title, where the law or no change lies
     "of_law": ("added to frequencies / by T5", 1.0),
@@ -70,7 +73,7 @@ def frequency_and_intensity(table: pd.DataFrame) -> Figure:
         data=both,
     ).properties(width=190, height=170)
     grid = chart.facet(
-        column=alt.Column("augmenter:N").title(None).sort(list(AUGMENTERS.values())),
+        column=alt.Column("augmenter:N").title(None).sort(TITLES),
         row=alt.Row("quantity:N").title(None),
     )
     return Figure(grid, points)
@@ -79,12 +82,11 @@ def frequency_and_intensity(table: pd.DataFrame) -> Figure:
 def added_and_law(table: pd.DataFrame) -> Figure:
     """What each augmenter adds to a feature's frequency against what T5 says, on its diagonal.
 
-    Features in bins of what the law says, one point per data set and bin.
+    Features in bins of what the law says, one point per data set and bin; copies add nothing, and are left out.
     """
-    rows = table.assign(
-        law=table["law_frequency"] - table["before_frequency"],
-        added=table["frequency"] - table["before_frequency"],
-    )
+    rows = table[table["rows"] != "ros"]
+    before = rows["before_frequency"]
+    rows = rows.assign(law=rows["law_frequency"] - before, added=rows["frequency"] - before)
     rows = rows.assign(bin=_bins(rows["law"], rows))
     data = rows.groupby(["family", "dataset", "rows", "bin"])[["law", "added"]].mean().reset_index()
     data = data.drop(columns="bin").assign(augmenter=data["rows"].map(AUGMENTERS))
@@ -109,9 +111,9 @@ def added_and_law(table: pd.DataFrame) -> Figure:
         )
         .transform_filter("datum.of == 'measured'"),
         data=whole,
-    ).properties(width=190, height=190)
-    facet = alt.Facet("augmenter:N").title(None).sort(list(AUGMENTERS.values()))
-    return Figure(chart.facet(facet, columns=3), data)
+    ).properties(width=260, height=190)
+    facet = alt.Facet("augmenter:N").title(None).sort(TITLES)
+    return Figure(chart.facet(facet, columns=2), data)
 
 
 def augmenter_quantities(table: pd.DataFrame, *quantities: str) -> Figure:
@@ -129,15 +131,15 @@ def augmenter_quantities(table: pd.DataFrame, *quantities: str) -> Figure:
     for (family, dataset, name), of_one in found.groupby([*RUN[:2], "rows"]):
         for quantity in quantities:
             try:
-                one = mean_and_interval(of_one[quantity])
+                one = within_bounds(mean_and_interval(of_one[quantity]), quantity)
             except DataError:  # the law adds nothing, or no test value is beyond
                 continue
             title, line = QUANTITIES[quantity]
-            at = {"set": _titled(family, dataset), "augmenter": AUGMENTERS[name], "quantity": title}
+            at = {"set": set_title(family, dataset), "augmenter": AUGMENTERS[name], "quantity": title}
             rows.append(at | {"mean": one.value, "low": one.low, "high": one.high, "n": one.n, "line": line})
     data = pd.DataFrame(rows)
     y = alt.Y("set:N").title(None).axis(labelLimit=200)
-    offset = alt.YOffset("augmenter:N").sort(list(AUGMENTERS.values()))
+    offset = alt.YOffset("augmenter:N").sort(TITLES)
     colour = alt.Color("augmenter:N").scale(COLOURS).title(None)
     tips = [
         "set:N",
@@ -152,16 +154,12 @@ def augmenter_quantities(table: pd.DataFrame, *quantities: str) -> Figure:
             x=alt.X("low:Q").title(None), x2="high:Q", y=y, yOffset=offset, color=colour
         ),
         base.mark_point(filled=True, size=40).encode(
-            x="mean:Q", y=y, yOffset=offset, color=colour, shape=alt.Shape("augmenter:N"), tooltip=tips
+            x="mean:Q", y=y, yOffset=offset, color=colour, shape=shape, tooltip=tips
         ),
         data=data,
     ).properties(width=230, height=alt.Step(9))
     facet = alt.Facet("quantity:N").title(None)
     return Figure(chart.facet(facet, columns=2).resolve_scale(x="independent"), data)
-
-
-def _titled(family: str, dataset: str) -> str:
-    return f"authors' network ({dataset})" if family == "authors" else dataset
 
 
 def _bins(values: pd.Series, rows: pd.DataFrame) -> pd.Series:

@@ -41,6 +41,7 @@ __all__ = [
     "rows_made",
     "share_of_law",
     "with_law",
+    "within_bounds",
 ]
 
 AUGMENTERS = {"ros": "ROS", "smote": "SMOTE (DSM)", "adasyn": "ADASYN", "remix": "REMIX", "eos": "EOS"}
@@ -308,6 +309,13 @@ def share_of_law(effects: pd.DataFrame, family: str, name: str = "smote") -> Est
     return over_sets(found[found["rows"] == name], "of_law")
 
 
+def within_bounds(one: Estimate, quantity: str) -> Estimate:
+    """An interval cut at what the quantity can be: a share lies from 0 to 1."""
+    if quantity not in ("beyond", "taken_in"):
+        return one
+    return Estimate(one.value, max(one.low, 0.0), min(one.high, 1.0), one.n)
+
+
 def law_verdict(share: Estimate) -> str:
     """``follows the law``, ``gains less`` or ``open``, as the plan says.
 
@@ -344,7 +352,7 @@ def glued(table: pd.DataFrame) -> dict[str, str]:
         for quantity in QUANTITIES:
             key = f"{family}-{name}-{quantity.replace('_', '-')}"
             with suppress(DataError):  # the law adds nothing, or a set has a single repetition
-                texts[key] = _percent(over_sets(of_one, quantity), quantity)
+                texts[key] = _percent(within_bounds(over_sets(of_one, quantity), quantity), quantity)
             if len(of_one) == 1 and np.isfinite(of_one[quantity].iloc[0]):
                 texts[key] = _number(float(of_one[quantity].iloc[0]), quantity) + " %"
     for family in ("tables", "networks"):

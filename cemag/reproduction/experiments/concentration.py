@@ -37,8 +37,11 @@ __all__ = [
 VERSION = 2  # of what `head_interventions` gives
 COSTS = 0.02  # of recall: less is said to be no cost
 NOT_RUN = "(not run)"
+FAMILIES = ("tables", "networks", "authors")
 SPOKEN_OF = (  # names that the page glues for each family
     "bias-recall",
+    "tau_norm-recall",
+    "lws-recall",
     "crt-recall",
     "elastic-recall",
     "elastic-share",
@@ -160,7 +163,7 @@ def glued(effects: pd.DataFrame) -> dict[str, str]:
     >>> glued(head_effects([], networks=False))["tables-verdict"]
     '(not run)'
     """
-    texts = {f"{family}-{name}": NOT_RUN for family in ("tables", "networks") for name in SPOKEN_OF}
+    texts = {f"{family}-{name}": NOT_RUN for family in FAMILIES for name in SPOKEN_OF}
     texts["networks-beyond-size"] = NOT_RUN
     for family in effects["family"].unique():
         moved = changes(effects[effects["family"] == family])
@@ -168,8 +171,7 @@ def glued(effects: pd.DataFrame) -> dict[str, str]:
             for column in ("recall", "top_share"):
                 change = of_one.assign(change=100 * (of_one[column] - of_one[f"{column}_before"]))
                 key = f"{family}-{name}-{'recall' if column == 'recall' else 'share'}"
-                with suppress(DataError):  # a single repetition has no interval
-                    texts[key] = over_sets(change, "change").points
+                texts[key] = _points(change["change"], change)
         with suppress(DataError):
             answer = more_concentrated(effects, family)
             texts |= {
@@ -180,6 +182,16 @@ def glued(effects: pd.DataFrame) -> dict[str, str]:
     with suppress(DataError):
         texts["networks-beyond-size"] = str(beyond_size(effects, weight_norms()))
     return texts
+
+
+def _points(values: pd.Series, table: pd.DataFrame) -> str:
+    """Mean over sets with its interval; a single repetition has none."""
+    if len(values) == 1:
+        return f"{values.iloc[0]:+.1f} points"
+    try:
+        return over_sets(table, "change").points
+    except DataError:
+        return NOT_RUN
 
 
 def beyond_size(effects: pd.DataFrame, norms: pd.DataFrame) -> Estimate:
