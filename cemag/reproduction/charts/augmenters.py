@@ -82,7 +82,7 @@ def frequency_and_intensity(table: pd.DataFrame) -> Figure:
 def added_and_law(table: pd.DataFrame) -> Figure:
     """What each augmenter adds to a feature's frequency against what T5 says, on its diagonal.
 
-    Features in bins of what the law says, one point per data set and bin; copies add nothing, and are left out.
+    Features in bins of what the law says, one point per data set and bin; copies add nothing: left out.
     """
     rows = table[table["rows"] != "ros"]
     before = rows["before_frequency"]
@@ -141,6 +141,7 @@ def augmenter_quantities(table: pd.DataFrame, *quantities: str) -> Figure:
     y = alt.Y("set:N").title(None).axis(labelLimit=200)
     offset = alt.YOffset("augmenter:N").sort(TITLES)
     colour = alt.Color("augmenter:N").scale(COLOURS).title(None)
+    shape = alt.Shape("augmenter:N").scale(SHAPES).title(None)
     tips = [
         "set:N",
         "augmenter:N",
