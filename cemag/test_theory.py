@@ -240,7 +240,7 @@ def test_t4_margin_ces_are_those_of_every_gauge():
     )
     np.testing.assert_array_equal(moved.predictions, ce.predictions)
     ours, theirs = ce.margins(point), moved.margins(point - m)
-    np.testing.assert_allclose(theirs.of(slice(None)), ours.of(slice(None)), atol=1e-9)
+    np.testing.assert_allclose(theirs.of_prediction(slice(None)), ours.of_prediction(slice(None)), atol=1e-9)
     assert not np.allclose(moved.of_prediction(slice(None)), ce.of_prediction(slice(None)))
 
 

@@ -158,15 +158,14 @@ def required_at_most(
     """
     found = np.full(ce.n_instances, np.nan)
     rows_asked = np.arange(ce.n_instances) if counted is None else np.flatnonzero(counted)
-    for rows in ce.blocks(rows_asked) if isinstance(ce, Margins) else ce.compact_blocks(rows_asked):
-        if isinstance(ce, Margins):
-            alone, k = _of_one_sum(ce.of(rows))
-        else:  # without the columns that are zero in all of these rows: their CEs change no sum
-            block, columns = ce.compact(rows)
-            if len(columns) == 0:
-                continue
-            one = block.single_sum
-            alone, k = _of_one_sum(block.of_prediction(slice(None))) if one else _of_many_sums(block)
+    for rows in ce.compact_blocks(rows_asked):  # columns that are zero in all of these rows change no sum
+        block, columns = ce.compact(rows)
+        if len(columns) == 0:
+            continue
+        if isinstance(block, Margins) or block.single_sum:
+            alone, k = _of_one_sum(block.of_prediction(slice(None)))
+        else:
+            alone, k = _of_many_sums(block)
         found[rows] = np.where(alone > 0, np.maximum(k, 1), np.nan)
     return found
 
