@@ -47,7 +47,7 @@ BROUGHT_BY = {
     "pybtex": "jupyter-book",
 }  # packages by another's name
 
-OWN_PREFIXES = ("audit-", "plan-", "score-power-", "theory-", "causes-", "concentration-")
+OWN_PREFIXES = ("audit-", "explorer-", "plan-", "score-power-", "theory-", "causes-", "concentration-")
 OWN_NAMES = {"cnn-standard", "score-depends", "score-missing"}  # glued by the page itself
 
 

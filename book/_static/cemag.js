@@ -3,6 +3,21 @@
   "use strict";
   var charts = {}, loading = {};
 
+  // what a reader chose, kept in the address of the page: #set=scene&model=none
+  window.cemagAddress = {
+    read: function () {
+      var found = {};
+      new URLSearchParams(location.hash.indexOf("=") < 0 ? "" : location.hash.slice(1)).forEach(function (value, name) {
+        found[name] = value;
+      });
+      return found;
+    },
+    write: function (chosen) {
+      var all = new URLSearchParams(Object.assign(window.cemagAddress.read(), chosen));
+      history.replaceState(null, "", "#" + all);
+    }
+  };
+
   function load(address) { // by a script element: fetch is blocked in pages opened from a file
     loading[address] = loading[address] || new Promise(function (done, failed) {
       var script = document.createElement("script");
