@@ -110,6 +110,12 @@
     });
   }
 
+  function unfold() { // what an address leads to is seen
+    var place = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (var at = place; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+    if (place) place.scrollIntoView();
+  }
+
   function start() {
     var seen = new IntersectionObserver(function (entries) {
       entries.forEach(function (entry) {
@@ -123,6 +129,8 @@
     window.addEventListener("resize", function () { hint(document.body); });
     document.addEventListener("toggle", function (event) { hint(event.target); }, true);
     copy_buttons();
+    window.addEventListener("hashchange", unfold);
+    unfold();
   }
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

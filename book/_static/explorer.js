@@ -526,7 +526,7 @@
     }
 
     var wanted = window.cemagAddress.read();
-    open_set(wanted.set, wanted.set ? wanted : null);
+    open_set(wanted.set, wanted.set ? wanted : {instance: place.dataset.first});
   }
 
   // for tests, and for whoever would rather ask the console

@@ -45,7 +45,10 @@ class Explorer:
             return "<p class='cemag-notrun'>No published record keeps instances to explore.</p>"
         held = "".join(map(_script, self.sets))
         titles = escape(json.dumps({name_of(one): title_of(one) for one in self.sets}))
-        return f'<div class="cemag-explorer" data-sets="{titles}">{_example(self.sets[0])}</div>{held}'
+        shown = self.sets[0]
+        row = _telling(shown)
+        first = f'data-sets="{titles}" data-first="{shown.instances[row]}"'
+        return f'<div class="cemag-explorer" {first}>{_example(shown, row)}</div>{held}'
 
 
 def _script(one: Explorable) -> str:
@@ -115,9 +118,8 @@ def _coded(values: NDArray[Any]) -> str:
     return base64.b64encode(values.tobytes()).decode()
 
 
-def _example(one: Explorable) -> str:
-    """One recognised instance of the smallest class, as a table of its CEs and one of its counts."""
-    row = _telling(one)
+def _example(one: Explorable, row: int) -> str:
+    """One instance as a table of its CEs and one of its counts."""
     alone = one.models["none"].take(np.array([row]))
     label, true = (one.class_names[c] for c in (alone.predictions[0], one.labels[row]))
     picture = ""

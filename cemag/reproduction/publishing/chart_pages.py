@@ -21,6 +21,7 @@ from typing import Any
 import altair as alt
 
 from cemag.charts.description import chosen, describe
+from cemag.reproduction.runs import published_store
 
 __all__ = ["by_column", "draw", "finish_page"]
 
@@ -34,6 +35,7 @@ CAPTION = re.compile(r'<span class="caption-text">(.*?)</span>\s*(?:<a class="he
 DETAILS = re.compile(
     r'(?P<start><details class="cemag-details"><summary>)[^<]*(?P<body></summary>.*?)</details>', re.S
 )
+RECORD = re.compile(r"href='\.\./results/(?P<file>records/[\w.-]+\.parquet)'")
 CODED = re.compile(r'download="(?P<name>[^"]+)" href="data:[\w/-]+;base64,(?P<coded>[^"]*)"')
 REPORT = re.compile(
     r'(?P<link><a download="[^"]+" href="(?P<file>[^"]+)" id="(?P<frame>[\w-]+)-link">.*?)'
@@ -88,11 +90,16 @@ def finish_page(body: str, page: str, static: Path, to_static: str) -> str:
         _write(static / inside, content)
         return f'download="{found["name"]}" href="{to_static}{inside}"'
 
+    def record(found: re.Match[str]) -> str:
+        _write(static / found["file"], (published_store().root / found["file"]).read_bytes())
+        return f"href='{to_static}{found['file']}'"
+
     body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
     body = body.replace(' role="doc-biblioentry"', "")  # of an obsolete kind, and no item of a list
     body = FIGURE.sub(figure, body)
     body = CHART.sub(lambda one: _place(one, "", static, to_static), body)
     body = _explorer(body, static, to_static)
+    body = RECORD.sub(record, body)
     report = r'\g<link><iframe id="\g<frame>" src="\g<file>"\g<rest>></iframe>'
     return REPORT.sub(report, CODED.sub(file, body))
 
