@@ -48,14 +48,8 @@ BROUGHT_BY = {
 }  # packages by another's name
 
 OWN_PREFIXES = (
-    "audit-",
-    "plan-",
-    "score-power-",
-    "theory-",
-    "causes-",
-    "concentration-",
-    "authors-",
-    "augmenters-",
+    *("audit-", "plan-", "score-power-", "theory-", "causes-"),
+    *("concentration-", "authors-", "augmenters-", "explorer-"),
 )
 OWN_NAMES = {"cnn-standard", "score-depends", "score-missing"}  # glued by the page itself
 

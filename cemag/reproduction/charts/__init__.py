@@ -13,6 +13,7 @@ from cemag.reproduction.charts.causes import (
 )
 from cemag.reproduction.charts.concentration import intervention_arrows, intervention_effects
 from cemag.reproduction.charts.embeddings import ce_bars
+from cemag.reproduction.charts.explorer import Explorer
 from cemag.reproduction.charts.figure import Figure
 from cemag.reproduction.charts.images import (
     Gallery,
@@ -55,6 +56,7 @@ from cemag.reproduction.charts.verdicts import VerdictTable
 
 __all__ = [
     "CausalAnswers",
+    "Explorer",
     "Figure",
     "Gallery",
     "PlantedGallery",
