@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from cemag.auditing.result import Audit
 from cemag.auditing.tables import UNION_OF, class_table, form_table, instance_table, null_table
 from cemag.embeddings import ClassificationEmbeddings
+from cemag.embeddings.arrays import as_array
 from cemag.embeddings.factors import Factors, factors
 from cemag.embeddings.features import SparseFeatures
+from cemag.embeddings.tables import index_of, same_order
 from cemag.errors import CemagError, DataError, check_known
 from cemag.metrics import (
     BY_CES,
@@ -158,6 +161,7 @@ def _of_model(
 ) -> Factors:
     if X is None:
         raise CemagError("X is missing: the instances to audit the model on")
+    same_order("y", index_of(y), "the rows of X", index_of(X))
     if any(base.__module__.startswith("torch.nn") for base in type(model).__mro__):
         from cemag.embeddings.from_torch import torch_factors
 
@@ -185,8 +189,9 @@ def audit_factors(
 ) -> Audit:
     """Measure factors that are checked already; parameters as for `audit`."""
     check_known("ces", ces, FORMS)
-    if null_instances < 1:
-        raise DataError(f"null_instances is {null_instances}: it must be at least 1")
+    for name, value, least in (("null_instances", null_instances, 1), ("random_state", random_state, 0)):
+        if not isinstance(value, Integral) or value < least:
+            raise DataError(f"{name} is {value!r}: a whole number of at least {least} is needed")
     ce, labels = made.ce, made.ce.label_indices(made.y)
     sizes = _sizes(class_counts, made)
     centre = ce.class_mean(made.y)
@@ -307,7 +312,7 @@ def _sizes(given: Mapping[Any, int] | Sequence[int] | None, made: Factors) -> ND
         given = given.to_dict()
     if isinstance(given, Mapping):
         given = _in_order(given, made)
-    sizes = np.asarray(given)
+    sizes = as_array("class_counts", given)
     if sizes.shape != (len(made.class_names),) or sizes.dtype.kind not in "iu" or (sizes < 0).any():
         raise DataError(
             f"class_counts is {given!r}: {len(made.class_names)} whole numbers of at least 0 are needed"

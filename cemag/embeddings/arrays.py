@@ -175,6 +175,8 @@ def class_labels(classes: Any, n_classes: int) -> NDArray[Any]:
         if any(texts) and not all(texts):
             raise DataError(f"classes mixes strings and other values: {labels.tolist()}")
         labels = np.array(labels.tolist())
+        if labels.dtype == object:
+            raise DataError(f"classes holds values that are neither numbers nor strings: {labels.tolist()}")
     if len(np.unique(labels)) != n_classes:
         raise DataError(f"classes holds a label twice: {listed(labels)}")
     return labels

@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 from cemag.embeddings import ClassificationEmbeddings, KernelFeatures
 from cemag.embeddings.arrays import as_array, class_labels, label_positions, listed, names_of, numbers
 from cemag.embeddings.features import SparseFeatures
-from cemag.embeddings.tables import aligned_columns, column_names, named_rows, row_names, same_order
+from cemag.embeddings.tables import (
+    aligned_columns,
+    column_names,
+    index_of,
+    named_rows,
+    row_names,
+    same_order,
+    without_counts,
+)
 from cemag.errors import CemagError, DataError, check_known
 from cemag.files import written_whole
 
@@ -198,6 +206,7 @@ def factors(
     features, weights, bias = (
         _named(*one) for one in (("features", features), ("weights", weights), ("bias", bias))
     )
+    features, weights = without_counts(features, weights)
     weights, feature_names = _columns_by_name(features, weights, feature_names)
     if classes is None:
         classes, class_names = _classes_by_row(weights, class_names)
@@ -207,7 +216,7 @@ def factors(
     _fit_shapes(rows.shape, heads.shape)
     for name, known in (("classes", classes), ("class_names", class_names), ("bias", row_names(bias))):
         same_order(name, known, "the rows of weights", row_names(weights))
-    same_order("labels", row_names(labels), "the rows of features", row_names(features))
+    same_order("labels", index_of(labels), "the rows of features", index_of(features))
     offsets = None if bias is None else _bias(bias, len(heads))
     labels_of_classes = class_labels(classes, max(2, len(heads)))
     shown = names_of("class_names", class_names, [str(one) for one in labels_of_classes.tolist()], "classes")
@@ -239,7 +248,8 @@ def _columns_by_name(
         weights = weights.to_frame().T.reset_index(drop=True)
     if isinstance(weights, pd.DataFrame):
         wanted = own if own or feature_names is None else [str(one) for one in feature_names]
-        if wanted is None or len(wanted) == weights.shape[1]:  # else the shapes are refused, or the names
+        named = own is not None and column_names(weights) is not None
+        if wanted is None or named or len(wanted) == weights.shape[1]:  # else the shapes are refused
             weights = aligned_columns(weights, wanted)
         own = own or column_names(weights)
     return weights, own if feature_names is None else feature_names
@@ -260,13 +270,20 @@ def _refuse_numbers_of_others(class_names: Sequence[str] | None, classes: Any, l
     if class_names is None or classes is not None or isinstance(class_names, str):
         return
     shown = [str(one) for one in class_names]
-    numbered = [str(place) for place in range(len(shown))]
-    crossed = any(name in numbered and name != number for name, number in zip(shown, numbered, strict=True))
+    read = [_number(name) for name in shown]
+    crossed = any(one in range(len(shown)) and one != place for place, one in enumerate(read))
     if crossed and as_array("labels", labels).dtype.kind in "iuf":
         raise DataError(
             f"class_names are {listed(shown)}, which read like the numbers of other classes, and labels are "
             "numbers: give classes, the labels in the order of the rows of weights"
         )
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _rows(features: Any) -> Any:

@@ -106,6 +106,10 @@ def load_factors(
         found |= _names(Path(names))
     if isinstance(found.get("labels"), pd.Series) and pd.api.types.is_string_dtype(found["labels"]):
         found["labels"] = _as_classes(found["labels"], found.get("class_names"))
+    given = found.get("labels")
+    in_text = labels is not None and Path(labels).suffix == ".csv"
+    if in_text and isinstance(given, pd.Series) and isinstance(given.index, pd.RangeIndex):
+        found["labels"] = given.to_numpy()  # rows of a file without an index have no names
     for role in ("weights", "labels"):
         if found.get(role) is None:
             raise CemagError(f"{path} holds no {role}: give {role}=PATH ({', '.join(ARRAYS)})")

@@ -356,8 +356,7 @@ class _Plan:
         if fold:
             self.weights, self.bias = self.weights * factor, self.bias * factor + shift
             if factor != 1.0 or shift.any():
-                note = "What follows its probabilities (numbers of the classes, a factor) is part of the weights."
-                self.notes += (note,)
+                self.notes += ("What follows its probabilities is part of the weights and the bias.",)
         elif factor != 1.0 or shift.any():
             raise CemagError(
                 f"{self.kind} does not decide by its CEs: its output is off their sums by up to "
@@ -879,7 +878,9 @@ def _in_order(loader: DataLoader) -> bool:
 
 def _is_item(item: Any) -> bool:
     """Tell an instance of a data set kept in a list from a row of a matrix typed as lists."""
-    first = item[0] if isinstance(item, list | tuple) and item else item
+    first = item
+    while isinstance(first, list | tuple) and first:
+        first = first[0]
     return isinstance(first, Tensor | np.ndarray | Mapping)
 
 

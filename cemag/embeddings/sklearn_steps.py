@@ -434,13 +434,13 @@ def _rising(inner: Any, X: Any, step: Step) -> Link:
     lead = sums[:, 0] if sums.shape[1] == 1 else sums[:, 1] - sums[:, 0]
     given = _two_sided(np.asarray(inner.predict_proba(X)))[:, 1]
     found = given.astype(np.float64)
-    near = {"rtol": 1e-6, "atol": 1e-9} if given.dtype.itemsize == 8 else {"rtol": 1e-4, "atol": 1e-6}
-    if np.allclose(found, expit(lead), **near):
+    rtol, atol = (1e-6, 1e-9) if given.dtype.itemsize == 8 else (1e-4, 1e-6)
+    if np.allclose(found, expit(lead), rtol=rtol, atol=atol):
         return expit
     sure = (found > 1e-6) & (found < 1 - 1e-6)
     if len(np.unique(lead[sure])) > 2:
         slope, offset = np.polyfit(lead[sure], logit(found[sure]), 1)
-        if slope > 0 and np.allclose(found, expit(slope * lead + offset), **near):
+        if slope > 0 and np.allclose(found, expit(slope * lead + offset), rtol=rtol, atol=atol):
             return lambda lead: expit(slope * lead + offset)
     raise CemagError(
         f"{type(inner).__name__} gives probabilities that are no sigmoid of its sum, and a threshold is set "

@@ -21,6 +21,7 @@ from cemag.errors import DataError
 __all__ = [
     "aligned_columns",
     "column_names",
+    "index_of",
     "named_rows",
     "read_csv",
     "read_text",
@@ -28,6 +29,7 @@ __all__ = [
     "row_names",
     "same_order",
     "typed",
+    "without_counts",
 ]
 
 Names = Sequence[Any] | NDArray[Any]
@@ -38,6 +40,7 @@ WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)")
 NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?")  # 01 is a name
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 SHOWN = 5
+FEWEST_COUNTED = 3  # rows that are numbered by more than chance
 
 
 def read_csv(path: Path, name: str, *, text: str | None = None, n_rows: int | None = None) -> pd.DataFrame:
@@ -60,6 +63,8 @@ def read_csv(path: Path, name: str, *, text: str | None = None, n_rows: int | No
         is a header.
     """
     lines = _lines(path)
+    if lines and len(lines[0]) == 1 and (other := next((one for one in ";\t" if one in lines[0][0]), "")):
+        raise DataError(f"{name}: the columns of {path} are separated by {other!r}: commas are needed")
     header = _has_header(path, name, lines, n_rows)
     cells = [cell.strip() for cell in lines[0]] if lines else []
     names = [raw or f"Unnamed: {place}" for place, raw in enumerate(lines[0])] if header else []
@@ -189,6 +194,28 @@ def named_rows(name: str, table: pd.DataFrame) -> pd.DataFrame:
     return table.iloc[:, 1:].set_axis(pd.Index(names), axis=0)
 
 
+def without_counts(features: Any, weights: Any) -> tuple[Any, Any]:
+    """Return two tables without their first column where it numbers the rows of both under one name.
+
+    As pandas writes an index that has a name; no feature of a model numbers instances and classes alike.
+
+    Examples
+    --------
+    >>> features = pd.DataFrame({"id": [0, 1, 2], "a": [0.5, 1.5, 2.5]})
+    >>> weights = pd.DataFrame({"id": [0, 1], "a": [1.0, 2.0]})
+    >>> [list(table.columns) for table in without_counts(features, weights)]
+    [['a'], ['a']]
+    """
+    both = features, weights
+    if not all(isinstance(one, pd.DataFrame) and one.shape[1] > 1 and len(one) > 1 for one in both):
+        return features, weights
+    firsts = [one.iloc[:, 0] for one in both]
+    counted = all(one.dtype.kind in "iu" and _counts_rows(one - one.iloc[0]) for one in firsts)
+    if features.columns[0] != weights.columns[0] or not counted or len(features) < FEWEST_COUNTED:
+        return features, weights
+    return features.iloc[:, 1:], weights.iloc[:, 1:]
+
+
 def _no_name(column: Any) -> bool:
     return column is None or (isinstance(column, str) and NO_NAME.fullmatch(column) is not None)
 
@@ -216,6 +243,12 @@ def row_names(table: Any) -> NDArray[Any] | None:
     if not isinstance(index, pd.Index) or (index.dtype.kind in "iu" and _counts_rows(index)):
         return None
     return index.to_numpy()
+
+
+def index_of(table: Any) -> NDArray[Any] | None:
+    """Index of anything of pandas, also where it numbers the rows; None for anything that has none."""
+    index = getattr(table, "index", None)
+    return index.to_numpy() if isinstance(index, pd.Index) else None
 
 
 def aligned_columns(weights: pd.DataFrame, names: Sequence[str] | None) -> pd.DataFrame:

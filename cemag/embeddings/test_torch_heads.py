@@ -96,6 +96,12 @@ SCALE = (NORM.weight / torch.sqrt(NORM.running_var + NORM.eps)).detach()
 WIDE, DEEP, BODY = torch.randn(C, D), torch.randn(C, 4), nn.Linear(D, 4)
 KERNEL = torch.randn(C, D, 3, 3)
 OTHER = torch.randn(1, D)
+TYPES = {"base": head(), "up": head(UP, None).double(), "down": head(DOWN, None).double()}
+NORM_D = nn.BatchNorm1d(D, affine=False)
+NORM_D.running_mean.normal_(), NORM_D.running_var.uniform_(0.5, 1.5)
+SCALED = {"head": head(), "wide": head(WIDE, None), "last": head(W, None), "norm": NORM_D}
+TIME = nn.Linear(T, 1, bias=False)
+PRIOR = torch.tensor([0.9, 0.09, 0.01])
 BOTH = torch.zeros(4, 2 * D)
 BOTH[:3, :D], BOTH[3:, D:] = W, OTHER
 
@@ -238,6 +244,107 @@ HEADS = {
         -W.square().sum(1),
     ),
     "softmax": (nn.Sequential(nn.ReLU(), head(), nn.Softmax(1)), ROWS, ROWS.relu(), W, B),
+    "two views, one head": (
+        Of(lambda net, x: (net.head(x.relu()) + net.head((-x).relu())) / 2, head=head()),
+        ROWS,
+        (ROWS.relu() + (-ROWS).relu()) / 2,
+        W,
+        B,
+    ),
+    "crops one by one": (
+        Of(lambda net, x: torch.stack([net.head(one.relu()) for one in x.unbind(1)]).mean(0), head=head()),
+        TOKENS,
+        TOKENS.relu().mean(1),
+        W,
+        B,
+    ),
+    "crops one by one under LoRA": (
+        Of(lambda net, x: sum(lora(net, one) for one in x.unbind(1)) / T, **ADAPTER),
+        TOKENS,
+        TOKENS.relu().mean(1),
+        W + 4 * UP @ DOWN,
+        B,
+    ),
+    "instances one by one": (
+        Of(lambda net, x: torch.stack([net.head(one.relu()) for one in x]), head=head()),
+        ROWS,
+        ROWS.relu(),
+        W,
+        B,
+    ),
+    "class token and mean, one head": (
+        Of(lambda net, x: net.head(x[:, 0].relu()) + net.head(x.relu().mean(1)), head=head()),
+        TOKENS,
+        (TOKENS[:, 0].relu() + TOKENS.relu().mean(1)) / 2,
+        2 * W,
+        2 * B,
+    ),
+    "LoRA in another type than the layer": (
+        Of(lambda net, x: net.base(h := x.relu()) + net.up(net.down(h.double())).float(), **TYPES),
+        ROWS,
+        ROWS.relu(),
+        W + UP @ DOWN,
+        B,
+    ),
+    "heads that scale and normalise for themselves": (
+        Of(lambda net, x: net.head(h := x.relu()) + net.wide(3 * h) + net.last(net.norm(h)), **SCALED),
+        ROWS,
+        ROWS.relu(),
+        W + 3 * WIDE + W / torch.sqrt(NORM_D.running_var + NORM_D.eps),
+        B - W @ (NORM_D.running_mean / torch.sqrt(NORM_D.running_var + NORM_D.eps)),
+    ),
+    "positions weighed by a layer": (
+        Of(lambda net, x: net.time(net.head(x.relu()).mT).squeeze(-1), head=head(), time=TIME),
+        TOKENS,
+        (TOKENS.relu() * TIME.weight.detach().T).sum(1) / TIME.weight.detach().sum(),
+        W * TIME.weight.detach().sum(),
+        B * TIME.weight.detach().sum(),
+    ),
+    "logits adjusted after a log-softmax": (
+        Of(lambda net, x: net.head(x.relu()).log_softmax(1) - PRIOR.log(), head=head()),
+        ROWS,
+        ROWS.relu(),
+        W,
+        B - PRIOR.log(),
+    ),
+    "logarithms of probabilities, averaged": (
+        Of(lambda net, x: net.head(x.relu()).log_softmax(-1).mean(1), head=head()),
+        TOKENS,
+        TOKENS.relu().mean(1),
+        W,
+        B,
+    ),
+    "probabilities over the prior": (
+        Of(lambda net, x: net.head(x.relu()).softmax(1) / PRIOR, head=head()),
+        ROWS,
+        ROWS.relu(),
+        W,
+        B - PRIOR.log(),
+    ),
+    "a cosine that is clamped and scaled": (
+        Of(
+            lambda net, x: 64 * (F.normalize(x) @ F.normalize(net.w, dim=0)).clamp(-1, 1),
+            w=nn.Parameter(W.T.clone()),
+        ),
+        ROWS,
+        F.normalize(ROWS),
+        64 * F.normalize(W),
+        None,
+    ),
+    "axes dropped in place": (
+        Of(lambda net, x: net.head(x.relu())[:, None].squeeze_(1), head=head()),
+        ROWS,
+        ROWS.relu(),
+        W,
+        B,
+    ),
+    "rounded to half precision": (
+        Of(lambda net, x: net.head(x.relu()).half().float(), head=head()),
+        ROWS,
+        ROWS.relu(),
+        W,
+        B,
+    ),
 }
 
 
@@ -266,6 +373,7 @@ def test_every_head_has_the_factors_that_a_reader_would_write_down(name):
         lambda z: torch.cat([torch.zeros_like(z), z], 1),
         lambda z: z.sigmoid(),
         lambda z: z.squeeze(),
+        lambda z: torch.cat([1 - (-z).sigmoid(), (-z).sigmoid()], 1).flip(1),
     ],
 )
 def test_one_sum_is_one_sum_in_whatever_columns_it_comes(columns):
@@ -284,6 +392,13 @@ REFUSED = {
         net.head(x.relu()).softmax(1) + net.head(x.tanh()).softmax(1)
     ) / 2,
     "what weights did not make": lambda net, x: net.head(x.relu()) + 0.01 * x[:, :C].tanh(),
+    "a bias gated by the instance": lambda net, x: (
+        net.head(x.relu()) * x[:, :1].sigmoid() + F.linear(x.tanh(), W)
+    ),
+    "a class that is masked": lambda net, x: (
+        net.head(x.relu()).masked_fill(torch.tensor([True, False, False]), -torch.inf)
+    ),
+    "what came by way of numpy": lambda net, x: torch.tensor(net.head(x.relu()).detach().numpy()),
     "no weights": lambda net, x: x[:, :C].relu(),
 }  # fmt: skip
 
@@ -387,6 +502,73 @@ def test_training_goes_on_after_an_audit_and_generators_where_they_were():
     assert model.body.weight.grad is not None
     with pytest.raises(CemagError, match="is on the device meta"):
         torch_factors(nn.Linear(D, C, device="meta"), ROWS, Y)
+
+
+class Counting(nn.Module):
+    """Changes buffers and attributes whenever it is called, and draws from generators of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.norm, self.calls, self.unit = head(), nn.BatchNorm1d(D), 0, None
+        self.register_buffer("mean", torch.zeros(D))
+        self.draws = np.random.default_rng(0)
+
+    def forward(self, x):
+        self.norm.train()
+        self.mean.mul_(0.9).add_(x.mean(0), alpha=0.1)
+        self.calls, self.unit = self.calls + 1, self.head.weight / 2
+        self.draws.random()
+        if self.calls > 3:
+            raise RuntimeError("too often")
+        return F.linear(self.norm(x), self.unit)
+
+
+@pytest.mark.parametrize("batch_size", [N, 2])  # the second one ends in an error
+def test_buffers_attributes_and_own_generators_are_as_they_were(batch_size):
+    model = Counting()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    drawn = model.draws.bit_generator.state
+    if batch_size == N:
+        assert "another output in another call" in torch_factors(model, ROWS, Y, batch_size=N).notes[-1]
+    else:
+        with pytest.raises(CemagError, match="too often"):
+            torch_factors(model, ROWS, Y, batch_size=2)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert (model.calls, model.unit, model.draws.bit_generator.state) == (0, None, drawn)
+    model(ROWS).sum().backward()
+    assert model.head.weight.grad is not None
+
+
+def test_scripted_traced_and_frozen_networks_and_any_gradient_mode():
+    net = nn.Sequential(nn.ReLU(), head()).eval()
+    expected = torch_factors(net, ROWS, Y).ce.logits()
+    scripted = torch.jit.script(net)
+    for model in (scripted, torch.jit.freeze(scripted), torch.jit.trace(net, ROWS)):
+        np.testing.assert_allclose(torch_factors(model, ROWS, Y).ce.logits(), expected, atol=1e-6)
+    with torch.inference_mode():
+        np.testing.assert_allclose(torch_factors(net, ROWS, Y).ce.logits(), expected, atol=1e-6)
+
+
+def test_several_inputs_of_a_pair_with_labels_reach_the_network():
+    model = Of(lambda net, x: x, head=head())
+    model.forward = lambda values, mask=None: model.head(values if mask is None else values * mask)
+    mask = (torch.rand(N, D) > 0.5).float()
+    pairs = [((row, some), int(label)) for row, some, label in zip(ROWS, mask, Y, strict=True)]
+    np.testing.assert_allclose(torch_factors(model, pairs).ce.features, ROWS * mask, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"y": 1}, "y has shape"),
+        ({"y": [None, *Y[1:]]}, "labels holds None"),
+        ({"batch_size": 2.5}, "batch_size is 2.5"),
+        ({"X": torch.nested.nested_tensor([ROWS[0], ROWS[1]])}, "nested tensor"),
+    ],
+)
+def test_bad_arguments_are_one_line(options, says):
+    with pytest.raises(CemagError, match=says):
+        torch_factors(head(), **{"X": ROWS, "y": Y} | options)
 
 
 def test_one_layer_that_is_asked_for():
