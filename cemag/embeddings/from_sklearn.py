@@ -39,9 +39,9 @@ def sklearn_factors(
     model : estimator
         A linear classifier (one with ``coef_``), ``SVC`` (RBF with two classes, or linear with two),
         ``MLPClassifier``, multinomial, Bernoulli or complement Naive Bayes, ``OneVsRestClassifier`` of
-        linear classifiers or SVCs; and ``Pipeline``, ``GridSearchCV`` and its like,
-        ``SelfTrainingClassifier``, ``FixedThresholdClassifier``, ``TunedThresholdClassifierCV`` or
-        ``CalibratedClassifierCV`` around one of them.
+        linear classifiers or SVCs, ``StackingClassifier`` with one of them at its end; and ``Pipeline``,
+        ``GridSearchCV`` and its like, ``SelfTrainingClassifier``, ``FixedThresholdClassifier``,
+        ``TunedThresholdClassifierCV`` or ``CalibratedClassifierCV`` around one of them.
     X : array_like or DataFrame of shape (N, p)
         Instances as the model takes them; a pipeline's steps are applied here.
     y : array_like of shape (N,)

@@ -25,9 +25,9 @@ __all__ = ["SUPPORTED", "Step", "bare", "checked", "linear_step"]
 
 SUPPORTED = (
     "linear classifiers (those with coef_), SVC (kernel 'rbf' or 'linear', two classes), MLPClassifier, "
-    "MultinomialNB, BernoulliNB, ComplementNB, OneVsRestClassifier of linear classifiers or SVCs, and "
-    "Pipeline, GridSearchCV, SelfTrainingClassifier, FixedThresholdClassifier, TunedThresholdClassifierCV "
-    "or CalibratedClassifierCV around one of them"
+    "MultinomialNB, BernoulliNB, ComplementNB, OneVsRestClassifier of linear classifiers or SVCs, "
+    "StackingClassifier, and Pipeline, GridSearchCV, SelfTrainingClassifier, FixedThresholdClassifier, "
+    "TunedThresholdClassifierCV or CalibratedClassifierCV around one of them"
 )
 ONE_VERSUS_REST = "fit OneVsRestClassifier({}) instead, which has one sum per class"
 
@@ -118,6 +118,10 @@ def linear_step(model: Any, X: Any, names: list[str] | None = None) -> Step:
         return linear_step(model.estimator_, X, names)
     if _is_a(model, "FixedThresholdClassifier", "TunedThresholdClassifierCV"):
         return _thresholded(model, X, names)
+    if _is_a(model, "StackingClassifier"):
+        made = model.transform(X)  # the final estimator knows classes by their places
+        step = linear_step(model.final_estimator_, made, _names_out(model, names, made))
+        return replace(step, classes=model.classes_[step.classes], kind="latent feature")
     if kind == "OneVsOneClassifier":
         raise CemagError(
             f"{kind} decides by votes of {len(model.estimators_)} pairs of classes and has no single sum "

@@ -105,6 +105,7 @@ BAD = [
     ({"classes": [0, 1, 2]}, "classes has 3 labels: the weights have 4 classes"),
     ({"classes": [0, 1, 2, 2]}, "classes holds a label twice: 0, 1, 2, 2"),
     ({"classes": np.array([0, 1, 2, "a"], dtype=object)}, "classes mixes strings and other values"),
+    ({"classes": [0, None, 2, 3]}, "classes holds values that are neither numbers nor strings"),
     ({"class_names": ["a", "b"]}, "class_names has 2 names: 4 are needed"),
     ({"class_names": "abcd"}, "class_names is the string 'abcd'"),
     ({"class_names": ["a", "a", "b", "c"]}, "class_names holds a name twice"),

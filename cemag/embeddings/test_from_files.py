@@ -134,6 +134,10 @@ def test_the_index_of_pandas_is_no_feature(tmp_path):
     same(load_factors(**as_tables(tmp_path, features=table.reset_index().to_csv(index=False))), CLEAN)
     again = pd.read_csv(tmp_path / "features.csv")  # the index as a column, in hand
     same(factors(again, pd.DataFrame(W, columns=list("abc")), B, Y), CLEAN)
+    both = table.rename_axis("id"), pd.DataFrame(W, columns=list("abc")).rename_axis("id")
+    same(load_factors(**as_tables(tmp_path, features=both[0], weights=both[1])), CLEAN)
+    with pytest.raises(DataError, match="other names: 'id' only in features"):
+        load_factors(**as_tables(tmp_path, features=both[0]))
     r_style = table.to_csv().lstrip(",")  # no cell above the names of the rows
     same(load_factors(**as_tables(tmp_path, features=r_style)), CLEAN)
 
@@ -170,6 +174,20 @@ def test_rows_of_weights_are_classes(tmp_path):
         factors(rows, W, B, labels[::-1])
 
 
+def test_rows_in_another_order_are_refused_though_one_index_only_counts(tmp_path):
+    order = [3, 0, 5, 1, 4, 2]
+    table, labels = pd.DataFrame(F.astype(float), columns=list("abc")), pd.Series(Y, name="label")
+    for rows, truth in ((table.loc[order], labels), (table, labels[order])):
+        with pytest.raises(DataError, match="labels has the names of the rows of features in another order"):
+            factors(rows, W, B, truth)
+        with pytest.raises(DataError, match="labels has the names of the rows of features in another order"):
+            load_factors(**as_tables(tmp_path, features=rows, labels=truth))
+    assert factors(table.loc[order], W, B, labels[order]).y.tolist() == Y[order].tolist()
+    lines = labels[order].to_csv(index=False)  # of rows without an index nothing is known
+    made = load_factors(**as_tables(tmp_path, features=table.loc[order], labels=lines))
+    assert made.y.tolist() == Y[order].tolist()
+
+
 @pytest.mark.parametrize(
     "names", [("True", "False"), ("NA", "None"), ("01", "1"), ("1", "0"), ("nan", "null"), ("1.0", "2.50")]
 )
@@ -201,6 +219,9 @@ def test_truth_values_and_numbers_beside_names_that_read_like_them(plain):
     assert truth.y.tolist() == Y.tolist()
     with pytest.raises(DataError, match="class_names are '1', '0', which read like the numbers of other cla"):
         factors(F, W, B, Y, class_names=["1", "0"])
+    for names in (["1.0", "0.0"], ["01", "00"], ["-1", "0"]):
+        with pytest.raises(DataError, match="which read like the numbers of other classes"):
+            factors(F, W, B, Y.astype(float), class_names=names)
     assert factors(F, W, B, Y, class_names=["1", "0"], classes=[0, 1]).y.tolist() == Y.tolist()
 
 
@@ -208,6 +229,8 @@ def test_truth_values_and_numbers_beside_names_that_read_like_them(plain):
     ("text", "says"),
     [
         ("3,7,9\n0.5,1.5,2.5\n1.5,0.5,0.5\n", r"first line of .* \(3, 7, 9\) may be a header"),
+        ("a;b;c\n0.5;1.5;2.5\n1.5;0.5;0.5\n", "separated by ';': commas are needed"),
+        ("a\tb\tc\n0.5\t1.5\t2.5\n1.5\t0.5\t0.5\n", r"separated by '\\t': commas are needed"),
         ("a,b,\n0.5,1.5,2.5\n1.5,0.5,0.5\n", "column 2 has no name"),
         (",b,c\n0.5,1.5,2.5\n1.5,0.5,0.5\n", "the first column has no name .* and is no index"),
         ("a,b,c\n0.5,x,2.5\n1.5,0.5,0.5\n", "not numbers in column 'b'"),

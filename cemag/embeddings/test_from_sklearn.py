@@ -13,7 +13,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_classification
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, StackingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import (
@@ -504,6 +504,29 @@ def test_a_threshold_is_a_bias(name):
     path = np.linspace(X2[Y2 == 0].mean(0), X2[Y2 == 1].mean(0), 400) * 1.5
     line = sklearn_factors(model, path, model.predict(path))
     assert (line.ce.classes[line.ce.predictions] == model.predict(path)).mean() > 0.99
+
+
+def test_a_threshold_on_probabilities_in_single_precision_is_a_bias():
+    xgboost = pytest.importorskip("xgboost")
+    booster = xgboost.XGBClassifier(booster="gblinear", n_estimators=10, n_jobs=1)
+    model = FixedThresholdClassifier(booster, threshold=0.2).fit(*BINARY)
+    made = sklearn_factors(model, *BINARY)
+    assert (made.ce.predictions == model.predict(X2)).all()
+    sums = model.estimator_.predict(X2, output_margin=True) - np.log(0.2 / 0.8)
+    np.testing.assert_allclose(made.ce.logits()[:, 0], sums, atol=1e-4)
+
+
+@pytest.mark.parametrize("data", [BINARY, MANY], ids=["binary", "three classes"])
+@pytest.mark.parametrize("passthrough", [False, True])
+def test_a_stack_has_the_outputs_of_its_estimators_as_features(data, passthrough):
+    X, y = data
+    below = [("line", LogisticRegression()), ("near", KNeighborsClassifier())]
+    model = StackingClassifier(below, LogisticRegression(), cv=2, passthrough=passthrough).fit(X, y)
+    made = sklearn_factors(model, X, y)
+    np.testing.assert_allclose(made.ce.features, model.transform(X))
+    np.testing.assert_allclose(made.ce.logits().squeeze(), model.decision_function(X), atol=1e-9)
+    assert made.feature_names == tuple(model.get_feature_names_out([f"x{i}" for i in range(X.shape[1])]))
+    assert (made.ce.classes == model.classes_).all()
 
 
 def test_a_threshold_that_leaves_one_side_empty_is_noted():
