@@ -342,8 +342,14 @@ def test_counts_of_the_classes_are_checked(example):
     ):
         with pytest.raises(DataError, match=message):
             cemag.audit(example.factors, class_counts=counts)
-    with pytest.raises(DataError, match="null_instances is 0"):
-        cemag.audit(example.factors, null_instances=0)
+    for name, value in (
+        ("null_instances", 0),
+        ("null_instances", 2.5),
+        ("random_state", -1),
+        ("random_state", "a"),
+    ):
+        with pytest.raises(DataError, match=f"{name} is {value!r}: a whole number of at least"):
+            cemag.audit(example.factors, **{name: value})
 
 
 def test_factors_and_their_parts_give_the_same_audit(found, example):

@@ -605,27 +605,37 @@ class _Kept:
     part: nn.Module
     attributes: dict[str, Any]
     buffers: dict[str, tuple[Tensor, Tensor]]
+    inside: frozenset[str]  # names of layers and weights
 
     @classmethod
     def of(cls, part: nn.Module) -> _Kept:
         """Note it; of what is scripted the buffers alone can be."""
         attributes = {} if isinstance(part, torch.jit.ScriptModule) else dict(vars(part))
         own = part.named_buffers(recurse=False)
-        return cls(part, attributes, {name: (one, one.detach().clone()) for name, one in own})
+        return cls(
+            part, attributes, {name: (one, one.detach().clone()) for name, one in own}, _names_inside(part)
+        )
 
     def put_back(self) -> None:
-        """Undo what calls have changed."""
+        """Undo what calls have changed; a part that has made layers for itself is left with them."""
+        if _names_inside(self.part) != self.inside:
+            return
         now = vars(self.part)
         if self.attributes:
             for name in [one for one in now if one not in self.attributes]:
                 del now[name]
             now.update(self.attributes)
         for name, (buffer, values) in self.buffers.items():
-            if getattr(self.part, name, None) is not buffer:
+            if self.attributes and getattr(self.part, name, None) is not buffer:
                 setattr(self.part, name, buffer)
             if not torch.equal(buffer, values):
                 with torch.no_grad():
                     buffer.copy_(values)
+
+
+def _names_inside(part: nn.Module) -> frozenset[str]:
+    weights = (name for name, _ in part.named_parameters(recurse=False))
+    return frozenset([*weights, *(name for name, _ in part.named_children())])
 
 
 @contextmanager

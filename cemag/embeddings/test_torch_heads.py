@@ -539,8 +539,23 @@ def test_buffers_attributes_and_own_generators_are_as_they_were(batch_size):
     assert model.head.weight.grad is not None
 
 
+class Making(nn.Module):
+    """Makes a layer and a number for it when it is called first."""
+
+    def forward(self, x):
+        if not hasattr(self, "head"):
+            self.head, self.scale = head(), 2.0
+        return self.head(x) * self.scale
+
+
+def test_a_network_that_makes_its_layers_in_its_first_call_keeps_those_that_were_audited():
+    model = Making()
+    made = torch_factors(model, ROWS, Y)
+    np.testing.assert_allclose(made.ce.logits(), model(ROWS).detach().numpy(), atol=1e-5)
+
+
 def test_scripted_traced_and_frozen_networks_and_any_gradient_mode():
-    net = nn.Sequential(nn.ReLU(), head()).eval()
+    net = nn.Sequential(nn.ReLU(), nn.BatchNorm1d(D), head()).eval()
     expected = torch_factors(net, ROWS, Y).ce.logits()
     scripted = torch.jit.script(net)
     for model in (scripted, torch.jit.freeze(scripted), torch.jit.trace(net, ROWS)):
