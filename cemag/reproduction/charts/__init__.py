@@ -1,6 +1,7 @@
 """Altair charts of studies, in one theme, with the data and the runs behind each. Draws; runs nothing."""
 
 from cemag.charts.renderer import enable_renderer
+from cemag.reproduction.charts.augmenters import added_and_law, augmenter_quantities, frequency_and_intensity
 from cemag.reproduction.charts.authors import authors_agreement, authors_heads
 from cemag.reproduction.charts.benchmarks import audit_scale, audit_times, learning_curve, standard_recipe
 from cemag.reproduction.charts.causes import (
@@ -12,6 +13,7 @@ from cemag.reproduction.charts.causes import (
 )
 from cemag.reproduction.charts.concentration import intervention_arrows, intervention_effects
 from cemag.reproduction.charts.embeddings import ce_bars
+from cemag.reproduction.charts.explorer import Explorer
 from cemag.reproduction.charts.figure import Figure
 from cemag.reproduction.charts.images import (
     Gallery,
@@ -54,14 +56,17 @@ from cemag.reproduction.charts.verdicts import VerdictTable
 
 __all__ = [
     "CausalAnswers",
+    "Explorer",
     "Figure",
     "Gallery",
     "PlantedGallery",
     "Scorecard",
     "VerdictTable",
+    "added_and_law",
     "audit_scale",
     "audit_times",
     "augmentation_effect",
+    "augmenter_quantities",
     "authors_agreement",
     "authors_heads",
     "bound_and_count",
@@ -76,6 +81,7 @@ __all__ = [
     "enable_renderer",
     "error_rates_of_words",
     "frequency_against_magnitude",
+    "frequency_and_intensity",
     "head_and_shares",
     "image_coverage",
     "image_settings",

@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 
 from cemag.errors import DataError
-from cemag.reproduction.experiments.concentration import network_features, plain_networks
 from cemag.reproduction.experiments.estimates import Estimate, over_sets
 from cemag.reproduction.experiments.heads import Array, Features, Labels, fit_head
 from cemag.reproduction.experiments.keeping import folders_of_causes, kept
+from cemag.reproduction.experiments.sources import network_features, plain_networks
 from cemag.reproduction.runs import published_store
 
 __all__ = ["deletion_effects", "natural_effects", "targeted_against_random"]

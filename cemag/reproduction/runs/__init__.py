@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cemag.reproduction.runs.evidence import centre_of, factors_of, training_view
     from cemag.reproduction.runs.execute import run
+    from cemag.reproduction.runs.explorable import Explorable, explorables
     from cemag.reproduction.runs.grid import GridResult, grid_specs, run_grid
     from cemag.reproduction.runs.image_spec import NETWORKS, AnySpec, ImageRunSpec, parse_spec, read_spec
     from cemag.reproduction.runs.keyed import KeyedRecords, RunSummary, project_root
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "evidence": ["centre_of", "factors_of", "training_view"],
     "execute": ["run"],
+    "explorable": ["Explorable", "explorables"],
     "grid": ["GridResult", "grid_specs", "run_grid"],
     "image_spec": ["NETWORKS", "AnySpec", "ImageRunSpec", "parse_spec", "read_spec"],
     "keyed": ["KeyedRecords", "RunSummary", "project_root"],
@@ -77,6 +79,7 @@ __all__ = [
     "RECORD_VERSION",
     "SCALES",
     "AnySpec",
+    "Explorable",
     "GridResult",
     "ImageRunSpec",
     "KeyedRecords",
@@ -92,6 +95,7 @@ __all__ = [
     "authors_specs",
     "centre_of",
     "default_store",
+    "explorables",
     "factors_of",
     "grid_specs",
     "image_specs",
