@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -12,7 +12,7 @@ import pandas as pd
 from cemag.charts.theme import CLASS_COLOURS, CLASS_SHAPES, NULL_COLOUR
 from cemag.reproduction.charts.figure import Figure
 from cemag.reproduction.claims.nulls import concentration_nulls
-from cemag.reproduction.claims.statistics import over_repeats
+from cemag.reproduction.claims.statistics import Measured, over_repeats
 from cemag.reproduction.claims.tables import (
     QUANTITIES,
     ROLES,
@@ -47,7 +47,7 @@ FREQUENCY_TITLES = ("frequency among the top 10 % (circular)", "frequency of bei
 
 def performance(study: Study) -> Figure:
     """Recall of the majority and the minority class under each augmenter."""
-    data = summary(performance_by_class(study), "recall", ["dataset", "augmenter", "class"], of="test")
+    data = summary(performance_by_class(study), "recall", ["dataset", "augmenter", "class"], of="recall")
     chart = _by_augmenter(data, alt.X("mean:Q").title("recall").scale(domain=[0, 1], clamp=True))
     return Figure(_facets(chart, data, "Recall by class", n_of(data, study)), data, study)
 
@@ -190,9 +190,7 @@ def augmentation_effect(study: Study) -> Figure:
 # ---------------------------------------------------------------------- shared parts
 
 
-def summary(
-    frame: pd.DataFrame, value: str, by: Sequence[str], of: Literal["weights", "test"] = "weights"
-) -> pd.DataFrame:
+def summary(frame: pd.DataFrame, value: str, by: Sequence[str], of: Measured = "weights") -> pd.DataFrame:
     return four_digits(over_repeats(frame, value, by, of=of).drop(columns=["se", "df"]))
 
 
