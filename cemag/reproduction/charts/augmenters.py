@@ -152,7 +152,7 @@ def augmenter_quantities(table: pd.DataFrame, *quantities: str) -> Figure:
     chart = alt.layer(
         base.mark_rule(color=NULL_COLOUR, strokeWidth=2).encode(x="line:Q"),
         base.mark_rule(strokeWidth=1.5).encode(
-            x=alt.X("low:Q").title(None), x2="high:Q", y=y, yOffset=offset, color=colour
+            x=alt.X("low:Q").title(None).axis(format="%"), x2="high:Q", y=y, yOffset=offset, color=colour
         ),
         base.mark_point(filled=True, size=40).encode(
             x="mean:Q", y=y, yOffset=offset, color=colour, shape=shape, tooltip=tips
