@@ -47,7 +47,10 @@ BROUGHT_BY = {
     "pybtex": "jupyter-book",
 }  # packages by another's name
 
-OWN_PREFIXES = ("audit-", "plan-", "score-power-", "theory-", "causes-", "concentration-", "augmenters-")
+OWN_PREFIXES = (
+    *("audit-", "plan-", "score-power-", "theory-", "causes-"),
+    *("concentration-", "authors-", "augmenters-", "explorer-"),
+)
 OWN_NAMES = {"cnn-standard", "score-depends", "score-missing"}  # glued by the page itself
 
 

@@ -3,6 +3,21 @@
   "use strict";
   var charts = {}, loading = {};
 
+  // what a reader chose, kept in the address of the page: #set=scene&model=none
+  window.cemagAddress = {
+    read: function () {
+      var found = {};
+      new URLSearchParams(location.hash.indexOf("=") < 0 ? "" : location.hash.slice(1)).forEach(function (value, name) {
+        found[name] = value;
+      });
+      return found;
+    },
+    write: function (chosen) {
+      var all = new URLSearchParams(Object.assign(window.cemagAddress.read(), chosen));
+      history.replaceState(null, "", "#" + all);
+    }
+  };
+
   function load(address) { // by a script element: fetch is blocked in pages opened from a file
     loading[address] = loading[address] || new Promise(function (done, failed) {
       var script = document.createElement("script");
@@ -95,6 +110,12 @@
     });
   }
 
+  function unfold() { // what an address leads to is seen
+    var place = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (var at = place; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+    if (place) place.scrollIntoView();
+  }
+
   function start() {
     var seen = new IntersectionObserver(function (entries) {
       entries.forEach(function (entry) {
@@ -108,6 +129,8 @@
     window.addEventListener("resize", function () { hint(document.body); });
     document.addEventListener("toggle", function (event) { hint(event.target); }, true);
     copy_buttons();
+    window.addEventListener("hashchange", unfold);
+    unfold();
   }
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

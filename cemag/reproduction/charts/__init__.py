@@ -2,6 +2,7 @@
 
 from cemag.charts.renderer import enable_renderer
 from cemag.reproduction.charts.augmenters import added_and_law, augmenter_quantities, frequency_and_intensity
+from cemag.reproduction.charts.authors import authors_agreement, authors_heads
 from cemag.reproduction.charts.benchmarks import audit_scale, audit_times, learning_curve, standard_recipe
 from cemag.reproduction.charts.causes import (
     CausalAnswers,
@@ -12,6 +13,7 @@ from cemag.reproduction.charts.causes import (
 )
 from cemag.reproduction.charts.concentration import intervention_arrows, intervention_effects
 from cemag.reproduction.charts.embeddings import ce_bars
+from cemag.reproduction.charts.explorer import Explorer
 from cemag.reproduction.charts.figure import Figure
 from cemag.reproduction.charts.images import (
     Gallery,
@@ -54,6 +56,7 @@ from cemag.reproduction.charts.verdicts import VerdictTable
 
 __all__ = [
     "CausalAnswers",
+    "Explorer",
     "Figure",
     "Gallery",
     "PlantedGallery",
@@ -64,6 +67,8 @@ __all__ = [
     "audit_times",
     "augmentation_effect",
     "augmenter_quantities",
+    "authors_agreement",
+    "authors_heads",
     "bound_and_count",
     "ce_bars",
     "changes_after_data",

@@ -13,6 +13,7 @@ import altair as alt
 import pandas as pd
 
 from cemag.charts.theme import NULL_COLOUR
+from cemag.reproduction.charts.behind import command, links, runs_behind
 from cemag.reproduction.charts.figure import Figure
 from cemag.reproduction.charts.registries import PlainTable
 from cemag.reproduction.charts.studies import four_digits
@@ -25,7 +26,6 @@ from cemag.reproduction.claims.sentences import (
     needed_in_words,
 )
 from cemag.reproduction.claims.verdicts import Case
-from cemag.reproduction.runs import published_store
 
 __all__ = [
     "Scorecard",
@@ -38,16 +38,6 @@ __all__ = [
     "unstated_choices",
 ]
 
-CHAPTERS = {
-    "logistic": dict.fromkeys(CLAIMS, "logistic"),
-    "svm": dict.fromkeys(CLAIMS, "svm"),
-    "cnn": {
-        **dict.fromkeys(CLAIMS, "cnn_required"),
-        "C4a": "cnn",
-        "C5a": "cnn_frequency",
-        "C5b": "cnn_frequency",
-    },
-}
 WORD_COLOURS = {
     "holds": "#00704f",
     "mostly holds": "#4a9a7d",
@@ -82,7 +72,7 @@ class Scorecard:
             for i, row in enumerate(self.rows)
         )
         table = f"<table class='cemag-verdicts'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        return table + "".join(map(_runs_of, FAMILIES))
+        return table + "".join(map(runs_behind, self.rows))
 
 
 def _claim(row: Row, n_columns: int) -> str:
@@ -100,8 +90,7 @@ def _row(row: Row) -> str:
         escape(sentence(row)),
         _bar(row) + _details(row),
         escape(depends_in_words(row)),
-        f"<a href='{CHAPTERS[row.family][row.claim]}.html'>chapter</a> <a href='#runs-{row.family}'>runs</a> "
-        "<a href='setup.html#data'>data</a> <a href='plan.html'>plan</a>",
+        links(row),
     ]
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
@@ -133,32 +122,16 @@ def _details(row: Row) -> str:
         )
     for kind, words in row.other.items():
         lines += [f"by {kind}: {name}: {word}" for name, word in words.items() if kind != "rule"]
+    if rules := Counter(row.other.get("rule", {}).values()):
+        counted = ", ".join(f"{word} by {n}" for word, n in rules.most_common())
+        lines.append(f"plain reading by the {rules.total()} other counting rules: {counted}")
     if needed := needed_in_words(row):
         lines.append(needed)
     if not math.isnan(row.by_bias) and row.claim in ("C1", "C2"):
         lines.append(f"the bias alone decides {100 * row.by_bias:.0f} % of the instances")
-    lines.append(f"again: {_command(row.family)}")
     body = "<br>".join(escape(line) for line in lines)
+    body += f"<br>again: <code class='cemag-command'>{escape(command(row))}</code>"
     return f"<details><summary>{escape(_counted(row))}</summary>{body}</details>"
-
-
-def _command(family: str) -> str:
-    """What computes the runs of a family again."""
-    if family == "cnn":
-        return "cemag images --scale cpu --store again"
-    return f"cemag grid --datasets paper --models {family} --store again"
-
-
-def _runs_of(family: str) -> str:
-    """The published files that answer for a family, folded."""
-    files = sorted(path.stem for path in (published_store().root / "records").glob(f"{family}-*.parquet"))
-    named = " ".join(f"<code>{escape(name)}</code>" for name in files)
-    summary = f"{escape(FAMILIES[family])}: {len(files)} files of records"
-    return (
-        f"<details class='cemag-details' id='runs-{family}'><summary>{summary}</summary>"
-        "<p>In <code>results/records</code>, <code>cemag list</code> names their runs and "
-        f"<code>cemag show KEY</code> prints one of them: {named}</p></details>"
-    )
 
 
 def _counted(row: Row) -> str:

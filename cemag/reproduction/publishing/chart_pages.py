@@ -21,6 +21,7 @@ from typing import Any
 import altair as alt
 
 from cemag.charts.description import chosen, describe
+from cemag.reproduction.runs import published_store
 
 __all__ = ["by_column", "draw", "finish_page"]
 
@@ -34,12 +35,19 @@ CAPTION = re.compile(r'<span class="caption-text">(.*?)</span>\s*(?:<a class="he
 DETAILS = re.compile(
     r'(?P<start><details class="cemag-details"><summary>)[^<]*(?P<body></summary>.*?)</details>', re.S
 )
+RECORD = re.compile(r"href='\.\./results/(?P<file>records/[\w.-]+\.parquet)'")
 CODED = re.compile(r'download="(?P<name>[^"]+)" href="data:[\w/-]+;base64,(?P<coded>[^"]*)"')
 REPORT = re.compile(
     r'(?P<link><a download="[^"]+" href="(?P<file>[^"]+)" id="(?P<frame>[\w-]+)-link">.*?)'
     r'<iframe id="(?P=frame)"(?P<rest>[^>]*)></iframe>\s*<script>.*?</script>',
     re.S,
 )
+EXPLORED = re.compile(
+    r'\s*<script type="application/json" class="cemag-explored" data-name="(?P<name>[\w-]+)">'
+    r"(?P<held>.*?)</script>",
+    re.S,
+)
+EXPLORER = '<div class="cemag-explorer" '
 SENTENCE = re.compile(r"^.*?[.?!](?=\s+[A-Z]|$)", re.S)
 LONG_NUMBER = re.compile(r"(?<=[\s,(\"MLHVAQCSZ-])(\d*\.\d{2,})")
 NOT_DRAWN = re.compile(
@@ -82,12 +90,32 @@ def finish_page(body: str, page: str, static: Path, to_static: str) -> str:
         _write(static / inside, content)
         return f'download="{found["name"]}" href="{to_static}{inside}"'
 
+    def record(found: re.Match[str]) -> str:
+        _write(static / found["file"], (published_store().root / found["file"]).read_bytes())
+        return f"href='{to_static}{found['file']}'"
+
     body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
     body = body.replace(' role="doc-biblioentry"', "")  # of an obsolete kind, and no item of a list
     body = FIGURE.sub(figure, body)
     body = CHART.sub(lambda one: _place(one, "", static, to_static), body)
+    body = _explorer(body, static, to_static)
+    body = RECORD.sub(record, body)
     report = r'\g<link><iframe id="\g<frame>" src="\g<file>"\g<rest>></iframe>'
     return REPORT.sub(report, CODED.sub(file, body))
+
+
+def _explorer(body: str, static: Path, to_static: str) -> str:
+    """The explorer's data in scripts of their own, each loaded when its data set is chosen."""
+
+    def kept(found: re.Match[str]) -> str:
+        content = f"window.cemagExplorer.receive({json.dumps(found['name'])},{found['held']});\n"
+        _write(static / "explorer" / f"{found['name']}.js", content.encode())
+        return ""
+
+    if EXPLORER not in body:
+        return body
+    body = EXPLORED.sub(kept, body).replace(EXPLORER, f'{EXPLORER}data-from="{to_static}explorer/" ')
+    return f'{body}<script src="{to_static}explorer.js" defer></script>'
 
 
 def _origin(figure: str, label: str, page: str) -> str:

@@ -57,7 +57,7 @@ def lighten(folder: Path) -> None:
 
 def _speaks(script: Path) -> bool:
     """Whether a script may name a class that a page gets later."""
-    return script.parent.name != "charts" and script.name not in (
+    return script.parent.name not in ("charts", "explorer") and script.name not in (
         "fontawesome.js",
         "vega-bundle.js",
         "search-pages.js",

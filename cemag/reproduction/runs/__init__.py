@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cemag.reproduction.runs.evidence import centre_of, factors_of, training_view
     from cemag.reproduction.runs.execute import run
+    from cemag.reproduction.runs.explorable import Explorable, explorables
     from cemag.reproduction.runs.grid import GridResult, grid_specs, run_grid
     from cemag.reproduction.runs.image_spec import NETWORKS, AnySpec, ImageRunSpec, parse_spec, read_spec
     from cemag.reproduction.runs.keyed import KeyedRecords, RunSummary, project_root
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         PublishedStore,
         published_classes,
         published_instances,
+        published_required,
         published_store,
     )
     from cemag.reproduction.runs.record import Provenance, RunRecord
@@ -47,11 +49,18 @@ if TYPE_CHECKING:
 _HOMES = {
     "evidence": ["centre_of", "factors_of", "training_view"],
     "execute": ["run"],
+    "explorable": ["Explorable", "explorables"],
     "grid": ["GridResult", "grid_specs", "run_grid"],
     "image_spec": ["NETWORKS", "AnySpec", "ImageRunSpec", "parse_spec", "read_spec"],
     "keyed": ["KeyedRecords", "RunSummary", "project_root"],
     "publication": ["Published", "publish", "published_groups"],
-    "published": ["PublishedStore", "published_classes", "published_instances", "published_store"],
+    "published": [
+        "PublishedStore",
+        "published_classes",
+        "published_instances",
+        "published_required",
+        "published_store",
+    ],
     "record": ["Provenance", "RunRecord"],
     "scales": [
         *("MOVED_THRESHOLDS", "PAPER_IMAGE_AUGMENTERS", "SCALES", "Scale"),
@@ -70,6 +79,7 @@ __all__ = [
     "RECORD_VERSION",
     "SCALES",
     "AnySpec",
+    "Explorable",
     "GridResult",
     "ImageRunSpec",
     "KeyedRecords",
@@ -85,6 +95,7 @@ __all__ = [
     "authors_specs",
     "centre_of",
     "default_store",
+    "explorables",
     "factors_of",
     "grid_specs",
     "image_specs",
@@ -96,6 +107,7 @@ __all__ = [
     "published_classes",
     "published_groups",
     "published_instances",
+    "published_required",
     "published_store",
     "published_studies",
     "read_spec",
