@@ -128,7 +128,8 @@ def augmenter_quantities(table: pd.DataFrame, *quantities: str) -> Figure:
     """
     found = by_repetition(table)
     rows = []
-    for (family, dataset, name), of_one in found.groupby([*RUN[:2], "rows"]):
+    for key, of_one in found.groupby([*RUN[:2], "rows"]):
+        family, dataset, name = map(str, key)
         for quantity in quantities:
             try:
                 one = within_bounds(mean_and_interval(of_one[quantity]), quantity)

@@ -217,7 +217,7 @@ def with_law(effects: pd.DataFrame) -> pd.DataFrame:
     table = made.merge(smaller[[*at, *known]], on=at)
     table = table.merge(test[[*at, "test_frequency", "test_mass"]], on=at, how="left")
     table = table.merge(_partners(before), on=at)
-    parts = [_of_augmenter(name, of_one) for name, of_one in table.groupby("rows")]
+    parts = [_of_augmenter(str(name), of_one) for name, of_one in table.groupby("rows")]
     return pd.concat(parts, ignore_index=True) if parts else table
 
 
