@@ -244,6 +244,24 @@ def test_t3c_a_mean_outside_the_majority_has_no_limit():
         theory.vast_majority_weights(np.random.default_rng(0).random((50, 2)), [5.0, 5.0])
 
 
+@pytest.mark.parametrize("class_weight", [None, {0: 1, 1: 30}])
+def test_t3d_separable_classes_have_the_max_margin_direction_whatever_their_weights(class_weight):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import SVC
+
+    rng = np.random.default_rng(11)
+    X = np.concatenate([rng.normal(size=(200, 2)), rng.normal([6.0, 3.0], [0.5, 1.5], size=(10, 2))])
+    y = np.repeat([0, 1], [200, 10])
+    margin = SVC(kernel="linear", C=1e6).fit(X, y).coef_[0]
+    assert (SVC(kernel="linear", C=1e6).fit(X, y).predict(X) == y).all()
+    fitted = LogisticRegression(C=1e7, class_weight=class_weight, tol=1e-10, max_iter=20_000).fit(X, y)
+    means = X[y == 1].mean(axis=0) - X[y == 0].mean(axis=0)
+    to_margin, to_means = (
+        fitted.coef_[0] @ v / np.linalg.norm(fitted.coef_) / np.linalg.norm(v) for v in (margin, means)
+    )
+    assert to_margin > 0.995 > to_means
+
+
 # ---------------------------------------------------------------- T4
 
 
