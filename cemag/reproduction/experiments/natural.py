@@ -19,7 +19,7 @@ from cemag.errors import DataError
 from cemag.reproduction.experiments.estimates import Estimate, over_sets
 from cemag.reproduction.experiments.heads import Array, Features, Labels, fit_head
 from cemag.reproduction.experiments.keeping import folders_of_causes, home_of, kept
-from cemag.reproduction.experiments.sources import authors_network, network_features, plain_networks
+from cemag.reproduction.experiments.sources import Source, authors_network, network_features, plain_networks
 from cemag.reproduction.runs import published_store
 
 __all__ = ["deletion_effects", "natural_effects", "targeted_against_random"]
@@ -86,7 +86,7 @@ def _lead(weights: Array, label: int) -> Array:
 
 
 def natural_effects(folders: Sequence[Path] | None = None) -> pd.DataFrame:
-    """Deletion effects of every published network without augmentation, and of the authors'; stored, or now."""
+    """Deletion effects of published networks without augmentation, and of the authors'; stored, or now."""
     homes = list(folders or folders_of_causes())
     parts = []
     for key, dataset, seed in plain_networks():
@@ -95,7 +95,7 @@ def natural_effects(folders: Sequence[Path] | None = None) -> pd.DataFrame:
     for one in authors_network():
         name = f"natural-{one.name}"
         if one.at_hand or home_of(homes, name):
-            found = kept(homes, name, lambda one=one: deletion_effects(one.features(0)))
+            found = kept(homes, name, partial(_of_source, one))
             parts.append(found.assign(dataset=f"authors' network ({one.dataset})", repetition=0))
     columns = ["class", "feature", "arm", "dose", "effect", "dataset", "repetition"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
@@ -103,6 +103,10 @@ def natural_effects(folders: Sequence[Path] | None = None) -> pd.DataFrame:
 
 def _of_network(key: str, seed: int) -> pd.DataFrame:
     return deletion_effects(network_features(published_store().get(key)), seed=seed)
+
+
+def _of_source(one: Source) -> pd.DataFrame:
+    return deletion_effects(one.features(one.repetitions[0]))
 
 
 def targeted_against_random(
