@@ -17,6 +17,7 @@ from cemag.reproduction.runs import explorables
 from tests.in_browser import CHROMIUM, DRAWN, contrast
 
 ROOT = Path(__file__).parents[1]
+CHARTS = {"logistic": 9, "svm": 9, "cnn": 5, "cnn_required": 7, "cnn_frequency": 3}
 TEXT_PAGE, ANY_PAGE = 400_000, 1_500_000  # bytes that a first visit takes
 PLANNED = Rule("magnitude", "shared", "stable", False)
 LIVE = "[...document.querySelectorAll('.cemag-chart')].every(c => c.classList.contains('cemag-is-live'))"
@@ -106,12 +107,15 @@ def test_page_is_whole_without_a_network_and_has_no_serious_fault_in_light_and_d
     for chart in page.locator(".cemag-chart").evaluate_all(DRAWN):
         assert chart["marks"] >= 4, chart
         assert min(chart["width"], chart["height"]) > 100, chart
+    if n := CHARTS.get(Path(name).stem):
+        assert page.locator(".cemag-live svg.marks").count() == page.locator("figcaption").count() == n
+        assert "claim" in page.locator("table.cemag-verdicts").inner_text()
     assert sum(sizes) < ANY_PAGE
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
     faults = grave_faults(page)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
-    faults |= grave_faults(page, only="cat.color")  # nothing else is another in the dark
+    faults |= grave_faults(page, only=["color-contrast", "link-in-text-block"])  # all that the dark changes
     assert faults == set()
     assert page.elsewhere == []
     assert page.errors == []
@@ -123,7 +127,7 @@ def grave_faults(page, only=None):
     if place is None:
         pytest.skip("axe-playwright-python is not installed")
     page.evaluate(Path(place.origin).with_name("axe.min.js").read_text(encoding="utf-8"))
-    options = {"resultTypes": ["violations"], "preload": False} | ({"runOnly": [only]} if only else {})
+    options = {"resultTypes": ["violations"], "preload": False} | ({"runOnly": only} if only else {})
     return {
         (fault["id"], node["html"][:200])
         for fault in page.evaluate("options => axe.run(document, options)", options)["violations"]
@@ -212,17 +216,6 @@ def test_the_whole_book_prints_to_a_pdf_without_blank_pages(book, tmp_path):
         assert len(re.findall(rb"\bT[jJ]\b", drawn)) > 3  # the number of the page alone is one
 
 
-CHARTS = {"logistic": 9, "svm": 9, "cnn": 5, "cnn_required": 7, "cnn_frequency": 3}
-
-
-def test_result_chapters_have_all_their_charts(page, book):
-    for name, n in CHARTS.items():
-        visit(page, f"{book}notebooks/{name}.html")
-        assert page.locator(".cemag-live svg.marks").count() == n
-        assert page.locator("figcaption").count() == n
-        assert "claim" in page.locator("table.cemag-verdicts").inner_text()
-
-
 def test_each_row_of_the_scorecard_leads_to_its_figure_data_runs_and_command(opened, book):
     page = opened(permissions=["clipboard-read", "clipboard-write"])
     visit(page, book + "notebooks/scorecard.html")
@@ -280,12 +273,13 @@ def test_the_explorer_counts_as_the_package_does_and_the_bias_moves_recall_and_n
     for one in explorables():
         name = name_of(one)
         page.select_option("[data-part=set]", name)
-        page.locator(f"[data-part=set] option:checked[value={name}]").wait_for(state="attached")
+        page.locator(f".cemag-explorer-live[data-set={name}]").wait_for()
         for model, ce in one.models.items():
             counted = page.evaluate("which => cemagExplorer.counts(...which)", [name, model])
             known = required(ce, ce.classes[ce.predictions]).per_instance
             assert counted == {rule.name: k.tolist() for rule, k in known.items()}, (name, model)
-            _means_are_those_of_measure(one, ce, counted)
+            if model == "none" and name in ("cnn-miniplaces", "logistic-us_crime"):
+                _means_are_those_of_measure(one, ce, counted)
         before, after = (
             page.evaluate("which => cemagExplorer.recalls(...which)", [name, "none", s]) for s in (0, 3)
         )
@@ -350,6 +344,23 @@ def test_a_control_changes_its_chart(page, book):
     chart.locator("select[name=choose_unit]").select_option("number of CEs")
     page.wait_for_timeout(500)
     assert chart.locator("svg.marks").inner_html() != before
+
+
+def test_one_choice_sets_all_charts_of_a_page_and_stays_in_its_address(page, book):
+    visit(page, book + "notebooks/logistic.html")
+    controls = page.locator("select[name=choose_ranking]")
+    assert controls.count() == 3
+    controls.first.select_option("signed")
+    chosen = (
+        "[...document.querySelectorAll('select[name=choose_ranking]')].every(one => one.value === 'signed')"
+    )
+    page.wait_for_function(chosen)
+    assert "ranking=signed" in page.url
+    page.reload()
+    page.evaluate(SCROLL)
+    page.wait_for_function(LIVE)
+    page.wait_for_function(chosen)
+    assert page.errors == []
 
 
 def test_a_reader_chooses_a_class_and_hovers_for_a_feature(page, book):
