@@ -20,6 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ORDER = [
     {"__main__"},
     {"cli"},
+    {"reproduction.verification"},
     {"reproduction.publishing", "reproduction.languages"},
     {"reproduction.charts"},
     {"reproduction.claims"},

@@ -48,11 +48,7 @@ ELSEWHERE = {
     "c5a": (0.015, 0.095),
     "c5b": (0.01, 0.22),
 }
-RTOL, ATOL, ROWS_THAT_MAY_DIFFER = (
-    1e-3,
-    1e-5,
-    0.01,
-)  # of an embedding that is stored: sums are rounded otherwise
+RTOL, ATOL, ROWS_THAT_MAY_DIFFER = 1e-3, 1e-5, 0.01  # of sums over a stored embedding
 BETWEEN_NETWORKS = 0.05  # balanced accuracy; networks of one seed trained on two kinds of processors
 WITHOUT_AUGMENTATION = ("C1", "C2", "C3", "C5a", "C5b")
 
