@@ -45,7 +45,7 @@ bench: $(READY)  ## print how the package compares with plain loops and with the
 
 lock: $(UV)  ## bring requirements.lock in step with pyproject.toml (UPGRADE=--upgrade: newer versions)
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 $(UPGRADE) \
-	  --no-annotate --no-header --no-emit-index-url -o requirements.lock
+	  --generate-hashes --no-annotate --no-header --no-emit-index-url -o requirements.lock
 
 clean:  ## remove what was built, keep the environment
 	rm -rf _build
@@ -53,7 +53,7 @@ clean:  ## remove what was built, keep the environment
 $(READY): requirements.lock pyproject.toml | $(UV)
 	@echo "setting up $(VENV)"
 	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
-	@VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --compile-bytecode requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --require-hashes --compile-bytecode requirements.lock
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --editable .
 	@touch $@
 
