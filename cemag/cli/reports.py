@@ -42,6 +42,8 @@ def show_record(record: RunRecord, path: Path) -> None:
         f"{origin.n_ces} CEs a class; fit {origin.fit_seconds:.2f} s, metrics {origin.metric_seconds:.2f} s"
     )
     console().print(f"digest {record.digest[:16]}, source {origin.source}, {origin.started}", style="dim")
+    if made_on := ", ".join(filter(None, [origin.commit[:12], origin.system, origin.processor])):
+        console().print(f"made by {made_on}", style="dim")
     if origin.note:
         console().print(f"note: {origin.note}")
 
