@@ -142,7 +142,9 @@ def grid(
     parameter: Parameters = None,
     store: StoreOption = None,
     jobs: Jobs = None,
-    timeout: Annotated[float | None, typer.Option(min=1, help="Seconds after which a run is killed.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=1, help="Seconds after which a run is killed; hours if not given.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Compute every run of a grid that is not stored yet; safe to kill and start again."""
@@ -171,7 +173,9 @@ def images(
     parameter: Parameters = None,
     store: StoreOption = None,
     jobs: Jobs = None,
-    timeout: Annotated[float | None, typer.Option(min=1, help="Seconds after which a run is killed.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=1, help="Seconds after which a run is killed; hours if not given.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Compute every image run of a scale that is not stored yet; safe to kill and start again."""

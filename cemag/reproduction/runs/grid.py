@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["GridResult", "grid_specs", "run_grid"]
 
 
+LIMIT = {
+    "table": 2 * 3600.0,
+    "image": 48 * 3600.0,
+}  # seconds: a cell that hangs does not stall its grid for ever
 LOOK_AGAIN = 1.0  # seconds between two looks at what another grid computes
 Cell = Literal["computed", "stored already", "in another's hands"]
 SVM_COST = {"none": 1, "class_weight": 1, "rebalanced_mixup": 1, "remix": 4}  # against 2 for the others
@@ -107,7 +111,7 @@ def run_grid(
     jobs : int, optional
         Local processes; one a core when not given.
     timeout : float, optional
-        Seconds after which a local cell is killed.
+        Seconds after which a local cell is killed: `LIMIT` when not given, far beyond what any takes.
     retries : int, default=1
         How often a cell whose process died or timed out is tried again. Bad input is not.
     progress : bool, default=False
@@ -145,6 +149,8 @@ def run_grid(
     _check_data(missing)
     if not missing:
         return result
+    if timeout is None:
+        timeout = max(LIMIT["image" if isinstance(spec, ImageRunSpec) else "table"] for spec in missing)
     with _executor(executor, jobs, timeout) as pool, _bar(len(missing), progress) as advance:
         _drain(missing, store, pool, retries, result, advance, device)
     return result
