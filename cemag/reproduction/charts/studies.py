@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from textwrap import wrap
-from typing import Any, Literal
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -20,7 +20,7 @@ from cemag.reproduction.claims.nulls import (
     required_and_nulls,
 )
 from cemag.reproduction.claims.plan import PLAN
-from cemag.reproduction.claims.statistics import over_repeats
+from cemag.reproduction.claims.statistics import Measured, over_repeats
 from cemag.reproduction.claims.tables import (
     CONCENTRATION,
     QUANTITIES,
@@ -60,7 +60,7 @@ FREQUENCY_TITLES = ("frequency among the top 10 % (circular)", "frequency of bei
 
 def performance(study: Study) -> Figure:
     """Recall of the majority and the minority class under each augmenter."""
-    data = summary(performance_by_class(study), "recall", ["dataset", "augmenter", "class"], of="test")
+    data = summary(performance_by_class(study), "recall", ["dataset", "augmenter", "class"], of="recall")
     data = _within(data, 0, 1)
     x = alt.X("mean:Q").title("recall").scale(domain=[0, 1])
     minority = data[data["class"] == "minority"].groupby("augmenter", sort=False)["mean"].mean()
@@ -94,7 +94,7 @@ def required(study: Study, quantity: str = "mean") -> Figure:
     claim = {"mean": "C1", "common_subset": "C2"}.get(quantity)
     reading = PLAN.claims[claim].plain_reading if claim else None
     if reading is not None:
-        data = data.assign(bound=[reading.bound if unit == SHARE else None for unit in data["unit"]])
+        data = data.assign(bound=np.where(data["unit"] == SHARE, reading.bound, np.nan))
     choices = [
         choice("ranking", ["magnitude", "signed"], "rank CEs by"),
         choice("sufficiency", list(data["sufficiency"].unique()), "cut the sums of"),
@@ -120,7 +120,7 @@ def concentration(study: Study) -> Figure:
     rows = pd.concat([concentration_by_class(study), concentration_nulls(study)])
     data = _within(summary(rows, "value", ["dataset", "augmenter", "class", "quantity", "source"]), 0, 1)
     measure = choice("quantity", list(data["quantity"].unique()), "measure")
-    data = data.assign(bound=[0.5 if q == TOP_SHARE else None for q in data["quantity"]])
+    data = data.assign(bound=np.where(data["quantity"] == TOP_SHARE, 0.5, np.nan))
     present = [source for source in NULL_SHAPES if source in set(data["source"])]
     value = alt.X("mean:Q").title("value of the chosen measure").scale(domain=[0, 1])
     bound = alt.Chart(data).mark_rule(strokeDash=[4, 3]).encode(x=alt.X("mean(bound):Q"))
@@ -238,9 +238,7 @@ def augmentation_effect(study: Study) -> Figure:
 # ---------------------------------------------------------------------- shared parts
 
 
-def summary(
-    frame: pd.DataFrame, value: str, by: Sequence[str], of: Literal["weights", "test"] = "weights"
-) -> pd.DataFrame:
+def summary(frame: pd.DataFrame, value: str, by: Sequence[str], of: Measured = "weights") -> pd.DataFrame:
     return four_digits(over_repeats(frame, value, by, of=of).drop(columns=["se", "df"]))
 
 
