@@ -94,7 +94,7 @@ def required(study: Study, quantity: str = "mean") -> Figure:
     claim = {"mean": "C1", "common_subset": "C2"}.get(quantity)
     reading = PLAN.claims[claim].plain_reading if claim else None
     if reading is not None:
-        data = data.assign(bound=[reading.bound if unit == SHARE else None for unit in data["unit"]])
+        data = data.assign(bound=np.where(data["unit"] == SHARE, reading.bound, np.nan))
     choices = [
         choice("ranking", ["magnitude", "signed"], "rank CEs by"),
         choice("sufficiency", list(data["sufficiency"].unique()), "cut the sums of"),
@@ -120,7 +120,7 @@ def concentration(study: Study) -> Figure:
     rows = pd.concat([concentration_by_class(study), concentration_nulls(study)])
     data = _within(summary(rows, "value", ["dataset", "augmenter", "class", "quantity", "source"]), 0, 1)
     measure = choice("quantity", list(data["quantity"].unique()), "measure")
-    data = data.assign(bound=[0.5 if q == TOP_SHARE else None for q in data["quantity"]])
+    data = data.assign(bound=np.where(data["quantity"] == TOP_SHARE, 0.5, np.nan))
     present = [source for source in NULL_SHAPES if source in set(data["source"])]
     value = alt.X("mean:Q").title("value of the chosen measure").scale(domain=[0, 1])
     bound = alt.Chart(data).mark_rule(strokeDash=[4, 3]).encode(x=alt.X("mean(bound):Q"))
