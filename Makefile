@@ -9,7 +9,7 @@ UV := $(shell command -v uv 2>/dev/null || echo _build/uv/bin/uv)
 # byte code is compiled once and kept, wherever the caller's shell says otherwise: every kernel and worker starts faster
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help book pdf conf test check serve bench lock clean
+.PHONY: help book pdf conf test check verify serve bench lock clean
 
 help:  ## list what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -33,6 +33,9 @@ check: $(READY)  ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+verify: $(READY)  ## hold the published numbers against the records, and some of those against what comes out now
+	@$(BIN)/cemag verify --sample 5 --budget 4m
 
 bench: $(READY)  ## print how the package compares with plain loops and with the fits
 	$(BIN)/python benchmarks/bench_metrics.py

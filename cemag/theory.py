@@ -1,13 +1,13 @@
-"""Theory of magnitude dominance: seven theorems on CEs (T1 to T7), as functions that give a law or a bound.
+"""Theory of magnitude dominance: theorems on CEs (T1 to T7), as functions that give a law or a bound.
 
 The book's chapter "Theory" states and proves them; `test_theory.py` holds each against brute force or
-simulation. Pure functions of arrays and of a model's CEs. Reads and writes nothing.
+simulation. T6 has no law to compute: it says what a moved bias or a factor on a class's weights leaves alone.
+Pure functions of arrays and of a model's CEs. Reads and writes nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -29,13 +29,11 @@ __all__ = [
     "half_normal",
     "interpolated",
     "log_normal",
-    "logit_adjusted",
     "normal_product",
     "required_at_least",
     "required_at_most",
     "required_of_one_sum_at_most",
     "ridge_shrinkage",
-    "tau_normalised",
     "top_share_between",
     "vast_majority_weights",
 ]
@@ -160,15 +158,14 @@ def required_at_most(
     """
     found = np.full(ce.n_instances, np.nan)
     rows_asked = np.arange(ce.n_instances) if counted is None else np.flatnonzero(counted)
-    for rows in ce.blocks(rows_asked) if isinstance(ce, Margins) else ce.compact_blocks(rows_asked):
-        if isinstance(ce, Margins):
-            alone, k = _of_one_sum(ce.of(rows))
-        else:  # without the columns that are zero in all of these rows: their CEs change no sum
-            block, columns = ce.compact(rows)
-            if len(columns) == 0:
-                continue
-            one = block.single_sum
-            alone, k = _of_one_sum(block.of_prediction(slice(None))) if one else _of_many_sums(block)
+    for rows in ce.compact_blocks(rows_asked):  # columns that are zero in all of these rows change no sum
+        block, columns = ce.compact(rows)
+        if len(columns) == 0:
+            continue
+        if isinstance(block, Margins) or block.single_sum:
+            alone, k = _of_one_sum(block.of_prediction(slice(None)))
+        else:
+            alone, k = _of_many_sums(block)
         found[rows] = np.where(alone > 0, np.maximum(k, 1), np.nan)
     return found
 
@@ -514,62 +511,6 @@ def interpolated(
     mean = np.asarray((1 - partner_weight) * p * a + partner_weight * q * c)
     made = np.divide(mean, active, out=np.zeros(active.shape), where=active > 0)
     return Made(active, made, mean)
-
-
-# ---------------------------------------------------------------- T6: interventions that leave concentration
-
-
-def tau_normalised(ce: ClassificationEmbeddings, tau: float = 1.0) -> ClassificationEmbeddings:
-    r"""T6: the model with each class's weights divided by their norm to the power tau, to one common scale.
-
-    CEs of a class scale by one factor, so that their shares, participation ratio and order stay as they
-    are; which class wins does not. The common scale keeps the geometric mean of the norms, so that the bias
-    weighs as much as before. Learnable weight scaling (LWS) is the same with learned factors.
-
-    References
-    ----------
-    .. [1] B. Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020.
-
-    Examples
-    --------
-    >>> tau_normalised(ClassificationEmbeddings([[1.0, 1.0]], [[3.0, 4.0], [0.0, 1.25]])).weights
-    array([[1.5, 2. ],
-           [0. , 2.5]])
-    """
-    norms = np.linalg.norm(ce.weights, axis=1, keepdims=True)
-    if not (norms > 0).all():
-        raise DataError("a class has weights that are all zero: they have no norm to divide by")
-    return replace(ce, weights=ce.weights / (norms / np.exp(np.log(norms).mean())) ** tau)
-
-
-def logit_adjusted(
-    ce: ClassificationEmbeddings, class_counts: ArrayLike, strength: float = 1.0
-) -> ClassificationEmbeddings:
-    r"""T6: the model with its biases moved by the log prior, :math:`b_c - \tau \log(n_c / N)`. No CE changes.
-
-    Parameters
-    ----------
-    ce : ClassificationEmbeddings
-    class_counts : array_like of shape (C,)
-        Training instances of each class, all above 0.
-    strength : float, default=1.0
-        tau; 1 takes the training set's prior away.
-
-    References
-    ----------
-    .. [1] A. K. Menon et al., "Long-Tail Learning via Logit Adjustment", ICLR 2021.
-
-    Examples
-    --------
-    >>> ce = ClassificationEmbeddings([[1.0]], [[1.0]], [0.0])
-    >>> logit_adjusted(ce, [90, 10]).bias.round(2)  # one sum: the log odds of its two classes
-    array([2.2])
-    """
-    counts = np.asarray(class_counts, dtype=np.float64)
-    if counts.shape != (len(ce.classes),) or not (counts > 0).all():
-        raise DataError(f"class_counts is {class_counts!r}: {len(ce.classes)} numbers above 0 are needed")
-    prior = np.log(counts / counts.sum())
-    return replace(ce, bias=ce.bias - strength * (prior[1:] - prior[:1] if ce.single_sum else prior))
 
 
 # ---------------------------------------------------------------- T7: dropout on the features

@@ -20,6 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ORDER = [
     {"__main__"},
     {"cli"},
+    {"reproduction.verification"},
     {"reproduction.publishing", "reproduction.languages"},
     {"reproduction.charts"},
     {"reproduction.claims"},
@@ -47,7 +48,10 @@ BROUGHT_BY = {
     "pybtex": "jupyter-book",
 }  # packages by another's name
 
-OWN_PREFIXES = ("audit-", "explorer-", "plan-", "score-power-", "theory-", "causes-", "concentration-")
+OWN_PREFIXES = (
+    *("audit-", "plan-", "score-power-", "theory-", "causes-"),
+    *("concentration-", "authors-", "augmenters-", "explorer-"),
+)
 OWN_NAMES = {"cnn-standard", "score-depends", "score-missing"}  # glued by the page itself
 
 

@@ -14,6 +14,7 @@ from cemag.auditing.result import Audit
 from cemag.auditing.tables import UNION_OF, class_table, form_table, instance_table, null_table
 from cemag.embeddings import ClassificationEmbeddings
 from cemag.embeddings.factors import Factors, factors
+from cemag.embeddings.features import SparseFeatures
 from cemag.errors import CemagError, DataError, check_known
 from cemag.metrics import (
     BY_CES,
@@ -286,7 +287,12 @@ def _forms(made: Factors, centre: NDArray[np.float64], ces: Form, random_state: 
     ce, labels = made.ce, made.ce.label_indices(made.y)
     n = max(1, min(COMPARED, LOOKED_AT // ce.n_features, OF_FORMS // ce.weights.size))
     small = ce.take(draw_evenly(labels, n, random_state))
-    moved = replace(small, features=small.features[:] - centre, bias=ce.bias + ce.weights @ centre)
+    rows = small.features
+    moved = replace(
+        small,
+        features=rows.centred(centre) if isinstance(rows, SparseFeatures) else rows[:] - centre,
+        bias=ce.bias + ce.weights @ centre,
+    )
     found = {"paper": per_instance(small), "margin": per_instance(small, small.margins(centre))}
     if not ce.single_sum:  # there the margin CEs are the centred ones
         found["paper, features centred"] = per_instance(moved)

@@ -169,7 +169,7 @@ def _unions(instances: pd.DataFrame, ce: ClassificationEmbeddings | Margins, ran
         if len(kept) < 2 * UNION_OF:
             continue
         kept = np.sort(rng.permutation(kept)[:UNION_DRAWN_FROM])
-        ces = ce.of(kept) if isinstance(ce, Margins) else ce.of_prediction(kept)
+        ces = ce.compact(kept)[0].of_prediction(slice(None))
         drawn = unions(_largest(np.abs(ces), required[kept].astype(int)), UNION_OF, random_state=rng)
         found[:, c] = drawn.mean(), *percentiles(drawn[:, None])[:, 0]
     return dict(zip(("union", "union_low", "union_high"), found, strict=True))
@@ -192,7 +192,9 @@ def _rows_by_class(instances: pd.DataFrame, n_classes: int) -> list[tuple[int, N
 
 def _features_for(magnitude: NDArray[np.float64], share: float) -> NDArray[np.float64]:
     """Smallest number of features that carry a share of a class's mean magnitude (C,)."""
-    descending = -np.sort(-np.nan_to_num(magnitude), axis=1)
+    some = np.any(magnitude != 0, axis=0)
+    some[0] = True  # of no CE at all too there is a column to look at
+    descending = -np.sort(-np.nan_to_num(magnitude[:, some]), axis=1)
     total = descending.sum(axis=1, keepdims=True)
     reached = np.cumsum(descending, axis=1) >= share * total * (1 - 1e-12)
     return np.where(total[:, 0] > 0, reached.argmax(axis=1) + 1.0, np.nan)

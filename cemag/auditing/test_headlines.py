@@ -1,7 +1,9 @@
 """Headlines that misled: what is so by construction, by chance or by the bias is no finding."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.sparse import csr_array
 from sklearn.datasets import make_classification
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -130,3 +132,17 @@ def test_roles_are_compared_only_where_the_difference_is_more_than_its_uncertain
     numbers = {name: value for f in found.findings for name, value in f.numbers.items()}
     clear = numbers["required_difference_low"] > 0 or numbers["required_difference_high"] < 0
     assert ("roles" in stands(found)) == clear
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("ces", ["paper", "margin"])
+def test_sparse_and_dense_features_are_audited_alike(n_classes, ces, monkeypatch):
+    rng, n, d = np.random.default_rng(0), 150, 3000
+    dense = np.zeros((n, d))
+    dense[np.arange(n)[:, None], rng.integers(0, 300, (n, 12))] = rng.random((n, 12))
+    y = (dense @ rng.normal(size=(d, n_classes))).argmax(axis=1)
+    model = LogisticRegression().fit(dense, y)
+    monkeypatch.setattr("cemag.embeddings.classification.SPARSE_ABOVE", 0)
+    one, other = (cemag.audit(model, X, y, ces=ces) for X in (csr_array(dense), dense))
+    for table in ("per_class", "per_instance", "forms"):
+        pd.testing.assert_frame_equal(getattr(one, table), getattr(other, table), atol=1e-6)

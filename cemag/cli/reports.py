@@ -4,40 +4,51 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from cemag.reproduction.claims import Row
     from cemag.reproduction.runs import GridResult, KeyedRecords, Published, RunRecord, RunStore
+    from cemag.reproduction.verification import Check
 
 README_START, README_END = "<!-- claims: written by cemag claims --write -->", "<!-- end of claims -->"
-CONSOLE = Console(width=None if sys.stdout.isatty() else 160)  # into a file or pipe, cut nothing off
 DEFAULT_RULE = ("signed", "shared", "first", True)
+
+
+@cache
+def console() -> Console:
+    """Where everything but plain lists is printed; into a file or pipe, nothing is cut off."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 160)
 
 
 def show_record(record: RunRecord, path: Path) -> None:
     """Print a record: the run, how well it predicts, and its CEs per class."""
     spec, origin = record.spec, record.provenance
     ratio = "its own" if spec.imbalance_ratio is None else f"{spec.imbalance_ratio:g}"
-    CONSOLE.print(f"[bold]{spec.key}[/]  {path}", soft_wrap=True)
-    CONSOLE.print(f"{spec.label}, imbalance {ratio}")
+    console().print(f"[bold]{spec.key}[/]  {path}", soft_wrap=True)
+    console().print(f"{spec.label}, imbalance {ratio}")
     scores = record.tables["performance"].to_pylist()[0]
-    CONSOLE.print("  ".join(f"{name} {value:.3f}" for name, value in scores.items()))
-    CONSOLE.print(_per_class(record))
-    CONSOLE.print(
+    console().print("  ".join(f"{name} {value:.3f}" for name, value in scores.items()))
+    console().print(_per_class(record))
+    console().print(
         f"{origin.n_train} training rows, {origin.n_synthetic} by the augmenter, {origin.n_test} test rows, "
         f"{origin.n_ces} CEs a class; fit {origin.fit_seconds:.2f} s, metrics {origin.metric_seconds:.2f} s"
     )
-    CONSOLE.print(f"digest {record.digest[:16]}, source {origin.source}, {origin.started}", style="dim")
+    console().print(f"digest {record.digest[:16]}, source {origin.source}, {origin.started}", style="dim")
     if origin.note:
-        CONSOLE.print(f"note: {origin.note}")
+        console().print(f"note: {origin.note}")
 
 
 def _per_class(record: RunRecord) -> Table:
+    from rich.table import Table
+
     table = Table(title="CEs of correctly predicted test instances (signed, shared, first, with bias)")
     for heading in (
         "class",
@@ -69,13 +80,13 @@ def _per_class(record: RunRecord) -> Table:
 
 def show_grid(result: GridResult, store: RunStore) -> None:
     """Print what became of a grid."""
-    CONSOLE.print(
+    console().print(
         f"{len(result.computed)} computed, {len(result.skipped)} stored already, "
         f"{len(result.failed)} failed; {len(store)} records in {store.root}",
         soft_wrap=True,
     )
     for spec, reason in result.failed.items():
-        CONSOLE.print(f"failed: {spec.label}: {reason}", style="red", soft_wrap=True)
+        console().print(f"failed: {spec.label}: {reason}", style="red", soft_wrap=True)
 
 
 def show_runs(store: KeyedRecords) -> None:
@@ -102,20 +113,22 @@ def show_runs(store: KeyedRecords) -> None:
 
 def show_published(result: Published, store: RunStore) -> None:
     """Print what became of the records of a working store."""
-    CONSOLE.print(
+    console().print(
         f"{result.moved} records published, {len(result.written)} files written; left in {store.root}: "
         f"{len(store)} records",
         soft_wrap=True,
     )
     for name, missing in result.incomplete.items():
-        CONSOLE.print(f"not whole: {name} waits for {missing} run(s)", soft_wrap=True)
+        console().print(f"not whole: {name} waits for {missing} run(s)", soft_wrap=True)
     if result.unplanned:
         keys = ", ".join(key[:10] for key in result.unplanned)
-        CONSOLE.print(f"no published file is to hold: {keys}", soft_wrap=True)
+        console().print(f"no published file is to hold: {keys}", soft_wrap=True)
 
 
 def show_claims(rows: Sequence[Row]) -> None:
     """Print the scorecard."""
+    from rich.table import Table
+
     from cemag.reproduction.claims import FAMILIES, sentence
     from cemag.reproduction.claims.sentences import cases_in_words, depends_in_words
 
@@ -127,17 +140,30 @@ def show_claims(rows: Sequence[Row]) -> None:
             row.claim, FAMILIES[row.family], row.says, row.verdict.word, cases_in_words(row),
             depends_in_words(row), sentence(row),
         )  # fmt: skip
-    CONSOLE.print(table)
+    console().print(table)
 
 
 def write_claims(rows: Sequence[Row]) -> None:
-    """Publish the verdicts beside the records, and their table in the README."""
+    """Publish the verdicts beside the records, their table in the README, and the digest of every file."""
     from cemag.reproduction.claims import write_verdicts
+    from cemag.reproduction.verification import write_manifest
 
     print(f"wrote {write_verdicts(rows)}")
     readme, text = _readme(rows)
     readme.write_text(text, encoding="utf-8")
     print(f"wrote {readme}")
+    print(f"wrote {write_manifest()}")
+
+
+def show_check(check: Check) -> None:
+    """Print what one check found, as it is done."""
+    style = {"confirmed": "green", "not confirmed": "red", "data missing": "yellow"}[check.outcome]
+    console().print(
+        f"[{style}]{check.outcome:13}[/] {check.level:14}  {check.name}: {check.said}  "
+        f"[dim]({check.seconds:.1f} s)[/]",
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 def check_claims(rows: Sequence[Row]) -> bool:
@@ -146,11 +172,11 @@ def check_claims(rows: Sequence[Row]) -> bool:
 
     changed = changed_verdicts(rows)
     for line in changed:
-        CONSOLE.print(f"changed: {line}", style="red", soft_wrap=True)
+        console().print(f"changed: {line}", style="red", soft_wrap=True)
     readme, text = _readme(rows)
     stale = readme.read_text(encoding="utf-8") != text
     if stale:
-        CONSOLE.print(f"changed: the table in {readme}; 'cemag claims --write' renews it", style="red")
+        console().print(f"changed: the table in {readme}; 'cemag claims --write' renews it", style="red")
     return not changed and not stale
 
 

@@ -126,18 +126,29 @@ class ClassificationEmbeddings:
         step = self.rows_at_once
         return (rows[start : start + step] for start in range(0, len(rows), step))
 
-    def compact_blocks(self, rows: NDArray[np.intp] | None = None) -> Iterator[NDArray[np.intp]]:
-        """Split rows as `blocks` does, sparse ones into runs that are that small in their active columns."""
+    def compact_blocks(
+        self, rows: NDArray[np.intp] | None = None, also: ArrayLike = ()
+    ) -> Iterator[NDArray[np.intp]]:
+        """Split rows as `blocks` does, sparse ones into runs that are that small in what `compact` keeps."""
         rows = np.arange(self.n_instances) if rows is None else rows
         if isinstance(self.features, SparseFeatures):
-            return self.features.runs(rows, BLOCK_BYTES // 8)
+            return self.features.runs(rows, BLOCK_BYTES // 8, np.size(also))
         return self.blocks(rows)
 
-    def compact(self, rows: NDArray[np.intp]) -> tuple[ClassificationEmbeddings, NDArray[np.intp]]:
+    def compact(
+        self, rows: NDArray[np.intp], also: ArrayLike = ()
+    ) -> tuple[ClassificationEmbeddings, NDArray[np.intp]]:
         """Return some rows in the columns where any of them is active, dense; and those columns.
 
         A CE of a feature that is zero is zero, so that what is left out changes no sum. It counts: among
         the d CEs of an instance are ``d - len(columns)`` zeros more than the block shows.
+
+        Parameters
+        ----------
+        rows : integer array
+            The instances.
+        also : array_like of int
+            Columns to keep beside the active ones, in order.
 
         Returns
         -------
@@ -155,7 +166,7 @@ class ClassificationEmbeddings:
         (array([[2.]]), array([[2.]]), array([1]))
         """
         if isinstance(self.features, SparseFeatures):
-            columns = self.features.active(rows)
+            columns = np.union1d(self.features.active(rows), np.asarray(also, dtype=np.intp))
             features, weights = self.features.dense(rows, columns), self.weights[:, columns]
         else:
             columns, weights = np.arange(self.n_features), self.weights
@@ -228,7 +239,7 @@ class ClassificationEmbeddings:
         --------
         >>> ce = ClassificationEmbeddings([[2.0, 1.0]], [[1.0, 0.0], [0.5, 3.0]], bias=[0.0, -1.0])
         >>> margins = ce.margins(centre=[1.0, 1.0])
-        >>> margins.of(slice(None)), margins.bias, margins.rivals
+        >>> margins.of_prediction(slice(None)), margins.bias, margins.rivals
         (array([[-0.5,  0. ]]), array([1.5]), array([0]))
         """
         point = self.class_mean(y) if centre is None else finite("centre", centre, 1)

@@ -27,7 +27,7 @@ __all__ = ["KINDS", "Factors", "Kind", "factors"]
 
 Kind = Literal["input column", "latent feature", "support vector"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-DEFAULT_NAMES = {"input column": "x{}", "latent feature": "feature {}", "support vector": "support vector {}"}
+DEFAULT_NAMES = {"input column": "x", "latent feature": "feature ", "support vector": "support vector "}
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +213,7 @@ def factors(
     shown = names_of("class_names", class_names, [str(one) for one in labels_of_classes.tolist()], "classes")
     if len(set(shown)) < len(shown):
         raise DataError(f"class_names holds a name twice: {', '.join(shown)}")
-    default = [DEFAULT_NAMES[kind].format(j) for j in range(rows.shape[1])]
+    default = list(map(DEFAULT_NAMES[kind].__add__, map(str, range(rows.shape[1]))))
     columns = names_of("feature_names", feature_names, default, "features")
     if feature_names is not None and len(set(columns)) < len(columns):
         twice = sorted(name for name, n in Counter(columns).items() if n > 1)

@@ -59,14 +59,20 @@ class Margins:
         """Number d of margin CEs of an instance."""
         return self.ce.n_features
 
-    def blocks(self, rows: NDArray[np.intp] | None = None) -> Iterator[NDArray[np.intp]]:
-        """Split rows (all, when not given) into runs whose (n, d) float64 arrays fit in the cache."""
-        step = self.ce.rows_at_once
-        rows = np.arange(self.n_instances) if rows is None else rows
-        return (rows[start : start + step] for start in range(0, len(rows), step))
+    def compact_blocks(self, rows: NDArray[np.intp] | None = None) -> Iterator[NDArray[np.intp]]:
+        """Split rows as those of CEs are split, by the columns that `compact` keeps."""
+        return self.ce.compact_blocks(rows, np.flatnonzero(self.centre))
 
-    def of(self, rows: slice | NDArray[np.intp]) -> Array:
-        """Margin CEs of some rows: (n, d). With `bias` they sum to the margin, which is above 0."""
+    def compact(self, rows: NDArray[np.intp]) -> tuple[Margins, NDArray[np.intp]]:
+        """Return some rows in the columns where a margin CE may be other than zero, and those columns."""
+        block, columns = self.ce.compact(rows, np.flatnonzero(self.centre))
+        return Margins(block, self.centre[columns], self.rivals[rows], self.bias[rows]), columns
+
+    def of_prediction(self, rows: slice | NDArray[np.intp]) -> Array:
+        """Margin CEs of some rows, towards what is predicted for each: (n, d).
+
+        With `bias` they sum to the margin, which is above 0.
+        """
         centred = self.ce.features[rows] - self.centre
         own = self.ce.weigh(centred, self.predictions[rows])
         return own if self.ce.single_sum else own - self.ce.weigh(centred, self.rivals[rows])

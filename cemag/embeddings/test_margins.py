@@ -27,7 +27,7 @@ def models(draw):
 def test_margin_ces_and_their_bias_sum_to_the_margin(made):
     ce, rng = made
     margins = ce.margins(centre=rng.normal(size=ce.n_features))
-    total = margins.of(slice(None)).sum(axis=1) + margins.bias
+    total = margins.of_prediction(slice(None)).sum(axis=1) + margins.bias
     logits = ce.logits()
     if ce.single_sum:
         np.testing.assert_allclose(total, np.abs(logits[:, 0]), atol=1e-9)
@@ -35,7 +35,7 @@ def test_margin_ces_and_their_bias_sum_to_the_margin(made):
         ordered = np.sort(logits, axis=1)
         np.testing.assert_allclose(total, ordered[:, -1] - ordered[:, -2], atol=1e-9)
     assert (margins.rivals != margins.predictions).all()
-    rows = np.concatenate(list(margins.blocks()))
+    rows = np.concatenate(list(margins.compact_blocks()))
     np.testing.assert_array_equal(rows, np.arange(ce.n_instances))
 
 
@@ -46,7 +46,7 @@ def test_one_vector_added_to_every_class_changes_no_margin_ce(made):
         return  # the vector cancels in the one difference that a single sum is
     moved = ClassificationEmbeddings(ce.features, ce.weights + rng.normal(size=ce.n_features), ce.bias)
     one, other = ce.margins(), moved.margins()
-    np.testing.assert_allclose(other.of(slice(None)), one.of(slice(None)), atol=1e-9)
+    np.testing.assert_allclose(other.of_prediction(slice(None)), one.of_prediction(slice(None)), atol=1e-9)
     np.testing.assert_allclose(other.bias, one.bias, atol=1e-9)
 
 
@@ -56,7 +56,7 @@ def test_the_origin_of_the_features_changes_no_margin_ce(made):
     y, origin = rng.integers(0, len(ce.classes), ce.n_instances), rng.normal(size=ce.n_features)
     moved = ClassificationEmbeddings(ce.features - origin, ce.weights, ce.bias + ce.weights @ origin)
     one, other = ce.margins(y=y), moved.margins(y=y)
-    np.testing.assert_allclose(other.of(slice(None)), one.of(slice(None)), atol=1e-9)
+    np.testing.assert_allclose(other.of_prediction(slice(None)), one.of_prediction(slice(None)), atol=1e-9)
     np.testing.assert_allclose(other.bias, one.bias, atol=1e-9)
 
 
@@ -67,8 +67,9 @@ def test_a_single_sum_and_the_two_sums_that_it_stands_for_have_the_same(made):
         return
     w, b = ce.weights[0], ce.bias[0]
     two = ClassificationEmbeddings(ce.features, [-w / 2, w / 2], [-b / 2, b / 2])
-    np.testing.assert_allclose(two.margins().of(slice(None)), ce.margins().of(slice(None)), atol=1e-9)
-    np.testing.assert_allclose(two.margins().bias, ce.margins().bias, atol=1e-9)
+    one, other = ce.margins(), two.margins()
+    np.testing.assert_allclose(other.of_prediction(slice(None)), one.of_prediction(slice(None)), atol=1e-9)
+    np.testing.assert_allclose(other.bias, one.bias, atol=1e-9)
 
 
 def test_every_class_counts_alike_in_the_centre():
@@ -90,7 +91,7 @@ def test_they_are_the_shapley_values_of_the_margin():
     values = shap.LinearExplainer(model, X).shap_values(X)  # (N, d, C), against the mean of X
     rows = np.arange(len(X))
     expected = values[rows, :, margins.predictions] - values[rows, :, margins.rivals]
-    np.testing.assert_allclose(margins.of(rows), expected, atol=1e-9)
+    np.testing.assert_allclose(margins.of_prediction(rows), expected, atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -393,3 +393,24 @@ def test_one_layer_that_is_asked_for():
     model = nn.Sequential(nn.ReLU(), nn.Linear(D, 4), head(DEEP))
     assert torch_factors(model, ROWS, Y).ce.n_features == D  # both are one linear step
     assert torch_factors(model, ROWS, Y, layer="2").ce.n_features == 4
+
+
+@pytest.mark.parametrize("kind", ["LoRA", "DoRA", "IA3"])
+def test_adapters_of_peft_are_merged_into_the_head(kind):
+    peft = pytest.importorskip("peft")
+    config = (
+        peft.IA3Config(target_modules=["0"], feedforward_modules=[])
+        if kind == "IA3"
+        else peft.LoraConfig(r=2, lora_alpha=8, target_modules=["0"], use_dora=kind == "DoRA")
+    )
+    net = peft.get_peft_model(nn.Sequential(head()), config)
+    with torch.no_grad():
+        for name, weights in net.named_parameters():
+            if "lora_B" in name or "ia3" in name:
+                weights.normal_()
+    expected = net(ROWS).detach().numpy()
+    made = torch_factors(net, ROWS, Y)
+    np.testing.assert_allclose(made.ce.features[:], ROWS, atol=1e-6)
+    np.testing.assert_allclose(made.ce.logits(), expected, atol=1e-5)
+    merged = net.merge_and_unload()[0]
+    np.testing.assert_allclose(made.ce.weights, merged.weight.detach(), atol=1e-5)

@@ -115,7 +115,7 @@ def half_normal_null(n_features: int, *, n_draws: int = 1000, random_state: int 
     """
     rng = np.random.default_rng(random_state)
     # for many features a few draws suffice: the spread of a draw's mean falls with their number
-    n_draws = max(20, min(n_draws, 400_000 // n_features))
+    n_draws = max(1, min(n_draws, 400_000 // n_features))
     found = of_magnitudes(np.abs(rng.standard_normal((n_draws, n_features))))
     return {name: float(getattr(found, name).mean()) for name in CONCENTRATION_NAMES}
 

@@ -71,12 +71,15 @@ def per_feature(
     right = ce.predictions == labels
     counted = np.ones(len(labels), dtype=bool) if margins is None else right  # whose top 10 % are looked at
     sums = {name: np.zeros(shape) for name in ("value", "size", "top", "active")}
-    for rows in ce.compact_blocks() if margins is None else ce.blocks():
-        # margin CEs of centred features are zero nowhere, so that no column can be left out
-        features, columns = rows_of(ce, rows) if margins is None else (ce.features[rows], None)
+    for rows in (ce if margins is None else margins).compact_blocks():
+        if margins is None:
+            features, columns = rows_of(ce, rows)
+            own = signed[labels[rows]] if columns is None else signed[labels[rows][:, None], columns]
+            ces = own * features
+        else:
+            block, columns = margins.compact(rows)
+            features, ces = block.ce.features[:], block.of_prediction(slice(None))
         at = slice(None) if columns is None else columns
-        own = signed[labels[rows]] if columns is None else signed[labels[rows][:, None], columns]
-        ces = own * features if margins is None else margins.of(rows)
         kept, judged = (_by_class(labels[rows], n_classes, chosen[rows]) for chosen in (right, counted))
         sums["value"][:, at] += kept @ ces
         sizes = np.abs(ces, out=ces)

@@ -131,7 +131,7 @@ def per_instance(
         else:
             _count_margins(margins, rows, counted[rows], found)
 
-    on_every_core(measure, ce.compact_blocks() if margins is None else ce.blocks())
+    on_every_core(measure, (ce if margins is None else margins).compact_blocks())
     return found
 
 
@@ -165,10 +165,12 @@ def _count(
 def _count_margins(
     margins: Margins, rows: Index, counted: NDArray[np.bool_], found: dict[str, NDArray[Any]]
 ) -> None:
-    ces, bias = margins.of(rows), margins.bias[rows]
+    block, columns = margins.compact(rows)
+    ces = block.of_prediction(slice(None))
     alone = ces.sum(axis=1)
-    found["margin"][rows] = (2 if margins.ce.single_sum else 1) * (alone + bias)
-    _write(margins.n_features, rows, None, ces, -bias[:, None], alone > 0, counted, None, found)
+    found["margin"][rows] = (2 if margins.ce.single_sum else 1) * (alone + block.bias)
+    some = None if len(columns) == margins.n_features else columns
+    _write(margins.n_features, rows, some, ces, -block.bias[:, None], alone > 0, counted, None, found)
 
 
 def _write(
@@ -197,7 +199,7 @@ def _write(
     if columns is None:
         found["top_feature"][rows] = top
     else:  # where no CE of the block's columns speaks for it, the first feature that is zero comes first
-        zero = np.setdiff1d(np.arange(columns[-1] + 2), columns)[0]
+        zero = np.r_[np.flatnonzero(columns != np.arange(len(columns))), len(columns)][0]
         best = np.take_along_axis(ces, top[:, None], axis=1)[:, 0]
         first = np.where(best == 0, np.minimum(columns[top], zero), zero)
         found["top_feature"][rows] = np.where(best > 0, columns[top], first)

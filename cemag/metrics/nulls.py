@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from cemag.embeddings import ClassificationEmbeddings
+from cemag.embeddings.features import SparseFeatures
 from cemag.metrics.concentration import CONCENTRATION_NAMES, concentration
 from cemag.metrics.required import required
 from cemag.metrics.rules import Rule, rules_for
@@ -19,13 +20,22 @@ __all__ = ["concentration_against", "permuted_weights", "required_against"]
 def permuted_weights(ce: ClassificationEmbeddings, *, random_state: int = 0) -> ClassificationEmbeddings:
     """Deal each class's weights to the features at random: the same values, in no relation.
 
+    Of sparse features only those that are stored in any row are dealt a weight: others change no sum.
+
     Examples
     --------
     >>> ce = ClassificationEmbeddings([[1.0, 2.0]], [[1.0, 0.0], [0.0, 1.0]])
     >>> sorted(permuted_weights(ce).weights[0].tolist())
     [0.0, 1.0]
     """
-    return replace(ce, weights=np.random.default_rng(random_state).permuted(ce.weights, axis=1))
+    rng = np.random.default_rng(random_state)
+    if not isinstance(ce.features, SparseFeatures):
+        return replace(ce, weights=rng.permuted(ce.weights, axis=1))
+    columns = ce.features.active(slice(None))
+    weights = np.zeros_like(ce.weights)
+    for own, dealt in zip(ce.weights, weights, strict=True):
+        dealt[columns] = rng.choice(own, len(columns), replace=False)
+    return replace(ce, weights=weights)
 
 
 def required_against(

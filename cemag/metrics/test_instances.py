@@ -26,6 +26,7 @@ from cemag.metrics import (
     permuted_weights,
     still_correct,
 )
+from cemag.theory import required_at_most
 
 WHOLE = st.integers(-3, 3)  # so that ties are exact and sums do not round
 
@@ -310,6 +311,9 @@ def test_sparse_rows_are_measured_as_dense_ones(n_classes):
     made = [ClassificationEmbeddings(rows, heads) for rows in (SparseFeatures(csr_array(values)), values)]
     for measured in (
         per_instance,
+        lambda ce: per_instance(ce, ce.margins(ce.class_mean(ce.classes[labels]))),
+        lambda ce: {"at_most": required_at_most(ce)},
+        lambda ce: {"at_most": required_at_most(ce.margins())},
         lambda ce: per_feature(ce, labels),
         lambda ce: per_feature(ce, labels, ce.margins(ce.class_mean(ce.classes[labels]))),
         lambda ce: {"kept": still_correct(ce, labels, np.arange(max(2, n_classes)))},
@@ -317,3 +321,17 @@ def test_sparse_rows_are_measured_as_dense_ones(n_classes):
         sparse, dense = map(measured, made)
         for name in dense:
             np.testing.assert_allclose(sparse[name], dense[name], atol=1e-6, err_msg=name)
+    point = values.mean(axis=0)
+    np.testing.assert_array_equal(made[0].features.centred(point)[:], values - point)
+
+
+def test_a_sparse_model_is_dealt_its_own_weights_where_a_row_is_stored():
+    rng = np.random.default_rng(0)
+    values = rng.random((30, 4000)) * (rng.random((30, 4000)) < 0.002)
+    heads = rng.permutation(8000).reshape(2, 4000) + 1.0
+    null = permuted_weights(ClassificationEmbeddings(SparseFeatures(csr_array(values)), heads))
+    stored = values.any(axis=0)
+    assert (null.weights[:, ~stored] == 0).all()
+    for own, dealt in zip(heads, null.weights[:, stored], strict=True):
+        assert len(set(dealt)) == stored.sum()
+        assert set(dealt) <= set(own)

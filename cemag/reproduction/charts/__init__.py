@@ -1,6 +1,8 @@
 """Altair charts of studies, in one theme, with the data and the runs behind each. Draws; runs nothing."""
 
 from cemag.charts.renderer import enable_renderer
+from cemag.reproduction.charts.augmenters import added_and_law, augmenter_quantities, frequency_and_intensity
+from cemag.reproduction.charts.authors import authors_agreement, authors_heads
 from cemag.reproduction.charts.benchmarks import audit_scale, audit_times, learning_curve, standard_recipe
 from cemag.reproduction.charts.causes import (
     CausalAnswers,
@@ -60,9 +62,13 @@ __all__ = [
     "PlantedGallery",
     "Scorecard",
     "VerdictTable",
+    "added_and_law",
     "audit_scale",
     "audit_times",
     "augmentation_effect",
+    "augmenter_quantities",
+    "authors_agreement",
+    "authors_heads",
     "bound_and_count",
     "ce_bars",
     "changes_after_data",
@@ -75,6 +81,7 @@ __all__ = [
     "enable_renderer",
     "error_rates_of_words",
     "frequency_against_magnitude",
+    "frequency_and_intensity",
     "head_and_shares",
     "image_coverage",
     "image_settings",

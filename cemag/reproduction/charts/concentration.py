@@ -29,7 +29,7 @@ def intervention_arrows(effects: pd.DataFrame) -> Figure:
     Mean over repetitions, one panel per data set; a line goes from the open circle to the filled one.
     """
     moved = _named(changes(effects))
-    keys = ["family", "dataset", "intervention", "title", "moves"]
+    keys = ["family", "dataset", "panel", "intervention", "title", "moves"]
     numbers = ["top_share", "recall", "top_share_before", "recall_before"]
     data = moved.groupby(keys)[numbers].mean().reset_index()
     base = alt.Chart(data)
@@ -51,7 +51,7 @@ def intervention_arrows(effects: pd.DataFrame) -> Figure:
             tooltip=tips,
         ),
     ).properties(width=230, height=190)
-    facet = alt.Facet("dataset:N").title(None)
+    facet = alt.Facet("panel:N").title(None)
     return Figure(chart.facet(facet, columns=3).resolve_scale(x="independent", y="independent"), data)
 
 
@@ -98,4 +98,11 @@ def intervention_effects(effects: pd.DataFrame) -> Figure:
 def _named(moved: pd.DataFrame) -> pd.DataFrame:
     titles = {name: one.title for name, one in INTERVENTIONS.items()}
     moves = {name: MOVES[one.moves] for name, one in INTERVENTIONS.items()}
-    return moved.assign(title=moved["intervention"].map(titles), moves=moved["intervention"].map(moves))
+    panels = [set_title(*of) for of in zip(moved["family"], moved["dataset"], strict=True)]
+    named = {"title": moved["intervention"].map(titles), "moves": moved["intervention"].map(moves)}
+    return moved.assign(panel=panels, **named)
+
+
+def set_title(family: str, dataset: str) -> str:
+    """Name of a set where the authors' network on it stands beside others."""
+    return f"authors' network ({dataset})" if family == "authors" else dataset

@@ -122,6 +122,9 @@ def _details(row: Row) -> str:
         )
     for kind, words in row.other.items():
         lines += [f"by {kind}: {name}: {word}" for name, word in words.items() if kind != "rule"]
+    if rules := Counter(row.other.get("rule", {}).values()):
+        counted = ", ".join(f"{word} by {n}" for word, n in rules.most_common())
+        lines.append(f"plain reading by the {rules.total()} other counting rules: {counted}")
     if needed := needed_in_words(row):
         lines.append(needed)
     if not math.isnan(row.by_bias) and row.claim in ("C1", "C2"):

@@ -51,8 +51,8 @@ class Row:
     beside : mapping of str to Estimate
         Further contrasts that are shown with it, pooled, in per cent.
     other : mapping of str to mapping of str to str
-        Words by another ``"null"``, ``"gauge"``, ``"rule"`` or ``"score"``, and by another
-        ``"bound"`` (of the plain reading; of C4b, of the claim itself).
+        Words by another ``"null"``, ``"gauge"`` or ``"score"``; of the plain reading by another ``"rule"``
+        or ``"bound"`` (of C4b, of the claim itself).
     equivalent : int, optional
         Of C4b: in at least so many cases the change lies within the margin on both sides.
     by_bias : float
@@ -82,11 +82,11 @@ class Row:
 
     @property
     def depends_on(self) -> tuple[str, ...]:
-        """Which of rule, bound and gauge would change the word."""
+        """Which of rule, bound and gauge would change the word, or that of the plain reading."""
         return tuple(kind for kind in ("rule", "bound", "gauge") if self._changes(kind))
 
     def _changes(self, kind: Kind) -> bool:
-        of_plain = kind == "bound" and self.plain is not None
+        of_plain = kind in ("rule", "bound") and self.plain is not None
         word = self.plain.word if of_plain and self.plain else self.verdict.word
         return any(other != word for other in self.other.get(kind, {}).values())
 
@@ -112,7 +112,7 @@ class Row:
 
 
 def scorecard(
-    classes: pd.DataFrame, instances: pd.DataFrame, rules: pd.DataFrame | None = None, plan: Plan = PLAN
+    classes: pd.DataFrame, instances: pd.DataFrame, required: pd.DataFrame | None = None, plan: Plan = PLAN
 ) -> list[Row]:
     """Answer every claim for every family of models.
 
@@ -120,8 +120,8 @@ def scorecard(
     ----------
     classes, instances : DataFrame
         As `cemag.reproduction.runs.published_classes` and `published_instances` give them.
-    rules : DataFrame, optional
-        As `cemag.reproduction.claims.rules` gives it: the CEs required by every other counting rule.
+    required : DataFrame, optional
+        As `cemag.reproduction.runs.published_required` gives it: the CEs required by every counting rule.
     plan : Plan, optional
     """
     found = []
@@ -129,7 +129,9 @@ def scorecard(
     for claim in CLAIMS:
         for family in FAMILIES:
             row = answer(claim, published[family])
-            found.append(row if rules is None else _with_rules(row, rules, plan))
+            if claim in COUNTED and required is not None:
+                row = _with_rules(row, required, published[family])
+            found.append(row)
     return found
 
 
@@ -273,14 +275,15 @@ def _by_bias(published: PlannedRuns) -> float:
     return sum(means) / len(means) if means else math.nan
 
 
-def _with_rules(row: Row, rules: pd.DataFrame, plan: Plan) -> Row:
-    """Add the word by every other counting rule, for a claim that counts CEs against a null."""
-    null = plan.primary_null(row.claim)
-    if row.claim not in COUNTED or null is None:
-        return row
-    words = {}
-    for name, frame in rules[rules["family"] == row.family].groupby("rule", sort=False):
-        runs = PlannedRuns(row.family, frame, frame.iloc[:0], plan)
-        found = judged(contrasts.against_null(runs, row.claim, null), _asked(row.claim, runs))
-        words[str(name)] = found.verdict.word
+def _with_rules(row: Row, required: pd.DataFrame, published: PlannedRuns) -> Row:
+    """Add the word of the plain reading by every other counting rule than the plan's."""
+    reading = published.plan.claims[row.claim].plain_reading
+    assert reading is not None
+    bound = reading.bound / PER_CENT[row.claim]
+    asked = replace(_asked(row.claim, published), bound=bound, direction=reading.side)
+    words = {
+        rule: judged(points, asked).verdict.word
+        for rule, points in contrasts.by_rule(required, published, row.claim).items()
+        if rule != published.plan.counting.rule_in_words
+    }
     return replace(row, other={**row.other, "rule": words}) if words else row

@@ -18,7 +18,16 @@ from cemag.reproduction.claims.plan import PLAN, Plan
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CHANGES", "PlannedRuns", "Point", "against_null", "augmenters_of", "gained", "required_changes"]
+__all__ = [
+    "CHANGES",
+    "PlannedRuns",
+    "Point",
+    "against_null",
+    "augmenters_of",
+    "by_rule",
+    "gained",
+    "required_changes",
+]
 
 QUANTITIES = {"C1": "required", "C2": "common_subset", "C3": "top_share", "C5a": "c5a", "C5b": "c5b"}
 COUNTED_OVER = {
@@ -89,17 +98,18 @@ class PlannedRuns:
         self, family: str, classes: pd.DataFrame, instances: pd.DataFrame, plan: Plan = PLAN
     ) -> None:
         self.family, self.plan = family, plan
-        self.instances = self._taking_part(instances)
+        self.instances = self.taking_part(instances)
         self.rows: dict[tuple[str, str, str], dict[tuple[str, int, str], Any]] = defaultdict(dict)
         row: Any
-        for row in self._taking_part(classes).rename(columns={"class": "name"}).itertuples(index=False):
+        for row in self.taking_part(classes).rename(columns={"class": "name"}).itertuples(index=False):
             place = (row.dataset, int(row.repetition), str(row.name))
             others = self.rows[row.source, row.augmenter, row.gauge]
             if place in others:
                 raise CemagError(f"{family}: two published runs of {row.augmenter} {place}: one is asked for")
             others[place] = row
 
-    def _taking_part(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def taking_part(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Rows of a published frame that the plan lets enter a verdict."""
         frame = frame[(frame["family"] == self.family) & frame["standardised"].astype(bool)]
         asked = np.zeros(len(frame), dtype=bool)
         for name in self.plan.sets(self.family):
@@ -141,6 +151,26 @@ def against_null(
     both = {(dataset, repetition) for dataset, repetition, _ in nulls}
     n_run = {name: sum(dataset == name for dataset, _ in both) for name in published.n_run()}
     return _by_case(points, published, n_run)
+
+
+def by_rule(required: pd.DataFrame, published: PlannedRuns, claim: str) -> dict[str, list[Point]]:
+    """A claim's count alone, by every counting rule, for the paper's plain reading.
+
+    Parameters
+    ----------
+    required : DataFrame
+        As `cemag.reproduction.runs.published_required` gives it.
+    published : PlannedRuns
+        Says which runs and classes take part.
+    claim : {"C1", "C2"}
+    """
+    column, n_run = QUANTITIES[claim], published.n_run()
+    points: dict[str, list[Point]] = {}
+    for row in published.taking_part(required).to_dict("records"):
+        own, place = row[column], (row["dataset"], row["role"], "", row["repetition"])
+        point = Point(*place, value=own, quantity=own, reference=math.nan, name=row["class"], n=row["n"])
+        points.setdefault(row["rule"], []).append(point)
+    return {rule: _by_case(of_rule, published, n_run) for rule, of_rule in points.items()}
 
 
 def _log_ratio(own: float, other: float) -> float:

@@ -5,7 +5,8 @@ another table. A mean over k folds has the variance ``(1/k + f) s^2``, and f dep
 a large table (or a known distribution) is the population; small tables are drawn from it, each is
 cross-validated as a run on tables is, and an interval is right where it holds the mean over all drawn tables.
 
-``python -m cemag.reproduction.claims.coverage results/statistics/coverage.parquet`` makes the published file.
+``python -m cemag.reproduction.claims.coverage results/statistics/coverage.parquet`` makes the published file;
+what it already holds is not run again.
 """
 
 from __future__ import annotations
@@ -21,17 +22,29 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from cemag.embeddings import ClassificationEmbeddings
+from cemag.errors import DataError
+from cemag.files import written_whole
 from cemag.metrics import WITHIN_ONE_LENGTH, n_top, sample_per_class
 from cemag.models import LogisticModel, SVMModel, embed, fit_model
-from cemag.reproduction.claims.rules import statistics_file
+from cemag.reproduction.claims.published import statistics_file
 from cemag.reproduction.datasets import Split, load_tabular, stratified_split
 from cemag.samplers import augment
 
-__all__ = ["FACTORS", "POPULATIONS", "Population", "coverage", "cross_validated", "experiment"]
+__all__ = [
+    "FACTORS",
+    "POPULATIONS",
+    "Population",
+    "coverage",
+    "cross_validated",
+    "experiment",
+    "populations_in_words",
+]
 
 FACTORS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 3.0)
 FOLDS = 5
+TABLES = 400  # drawn from each population
 SEEDS = (1, 2)  # two halves, so that they may be run beside each other
+TABLES_A_PART = 20  # that are lost at most, where it is stopped
 DRAWS = 5  # of permuted weights, where a run has 20: more noise of its own, so if anything better coverage
 LEAST_CORRECT = 10
 ROLES = ("majority", "minority")  # classes 0 and 1
@@ -287,11 +300,11 @@ def _spearman(x: Array, y: Array) -> float:
 # ---------------------------------------------------------------------- many tables
 
 
-def experiment(name: str, n_resamples: int, seed: int = 0) -> pd.DataFrame:
-    """Mean and variance over the folds of every drawn table: a row a table, quantity and role."""
+def experiment(name: str, n_resamples: int, seed: int = 0, first: int = 0) -> pd.DataFrame:
+    """Mean and variance over the folds of every drawn table, from the `first` on, by quantity and role."""
     population = populations()[name]
     tables = []
-    for resample in range(n_resamples):
+    for resample in range(first, first + n_resamples):
         rng = np.random.default_rng([seed, resample])
         rows = cross_validated(population.draw(rng), population.model, resample)
         tables.append(rows.assign(resample=1000 * seed + resample))
@@ -343,17 +356,38 @@ def published_coverage() -> pd.DataFrame:
     return coverage(pd.read_parquet(path)) if path.is_file() else pd.DataFrame()
 
 
-def main(path: str, n_resamples: int = 400) -> None:
-    """Run the whole experiment and write its tables' means and variances to one Parquet file."""
-    parts = []
+def populations_in_words() -> str:
+    """Which populations the published experiment drew from, how many tables of each, and what it lacks."""
+    path = statistics_file("coverage.parquet")
+    drawn = pd.read_parquet(path, columns=["population", "resample"]) if path.is_file() else pd.DataFrame()
+    n_of = {name: sum(_n_drawn(drawn, name, seed) for seed in SEEDS) for name in POPULATIONS}
+    whole = [f"{name} ({n} tables)" for name, n in n_of.items() if n >= TABLES]
+    short = [f"{name} ({n} of {TABLES})" for name, n in n_of.items() if n < TABLES]
+    said = "; ".join(whole) or "none"
+    return f"{said}. Planned and not run in full: {'; '.join(short)}" if short else said
+
+
+def main(path: str, n_resamples: int = TABLES) -> None:
+    """Run what a Parquet file of the experiment lacks, and write it anew after every few tables."""
+    target, per_seed = Path(path), n_resamples // len(SEEDS)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    found = pd.read_parquet(target) if target.is_file() else pd.DataFrame()
     for name, seed in product(POPULATIONS, SEEDS):
-        parts.append(experiment(name, n_resamples // len(SEEDS), seed))
-        print(f"{name}, seed {seed}", flush=True)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    table = pd.concat(parts, ignore_index=True)
-    table.astype({"mean": "float32", "variance": "float32", "shared": "float32"}).to_parquet(
-        path, index=False
-    )
+        for first in range(_n_drawn(found, name, seed), per_seed, TABLES_A_PART):
+            part = experiment(name, min(TABLES_A_PART, per_seed - first), seed, first)
+            short = part.astype({"mean": "float32", "variance": "float32", "shared": "float32"})
+            found = pd.concat([found, short], ignore_index=True)
+            with written_whole(target, DataError) as scratch:
+                found.to_parquet(scratch, index=False)
+            print(f"{name}, seed {seed}: {first + TABLES_A_PART} of {per_seed}", flush=True)
+
+
+def _n_drawn(found: pd.DataFrame, name: str, seed: int) -> int:
+    """How many tables of a population were drawn with a seed."""
+    if found.empty:
+        return 0
+    own = found[(found["population"] == name) & (found["resample"] // 1000 == seed)]
+    return own["resample"].nunique()
 
 
 if __name__ == "__main__":

@@ -75,6 +75,11 @@ class Counting(_Frozen):
     over: str
     classes: str
 
+    @property
+    def rule_in_words(self) -> str:
+        """The four choices of the rule, as the records' frames name it."""
+        return ", ".join(self.rule.values()) + " bias"
+
 
 class Measurable(_Frozen):
     """From how many correctly predicted instances on a class is measured at all."""

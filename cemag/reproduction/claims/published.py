@@ -12,7 +12,7 @@ from cemag.errors import StoreError
 from cemag.reproduction.claims.answers import Row, scorecard
 from cemag.reproduction.claims.sentences import cases_in_words, depends_in_words, sentence
 
-__all__ = ["changed_verdicts", "from_records", "published_rows", "write_verdicts"]
+__all__ = ["changed_verdicts", "from_records", "published_rows", "statistics_file", "write_verdicts"]
 
 VERDICTS_FILE = "verdicts.json"
 _ROWS: TypeAdapter[list[Row]] = TypeAdapter(list[Row])
@@ -20,10 +20,9 @@ _ROWS: TypeAdapter[list[Row]] = TypeAdapter(list[Row])
 
 def from_records() -> list[Row]:
     """The scorecard, from the published records as they are now."""
-    from cemag.reproduction.claims.rules import published_rules
-    from cemag.reproduction.runs import published_classes, published_instances
+    from cemag.reproduction.runs import published_classes, published_instances, published_required
 
-    return scorecard(published_classes(), published_instances(), published_rules())
+    return scorecard(published_classes(), published_instances(), published_required())
 
 
 def published_rows() -> list[Row]:
@@ -62,6 +61,17 @@ def _path() -> Path:
     from cemag.reproduction.runs import published_store
 
     return Path(published_store().root) / VERDICTS_FILE
+
+
+def statistics_file(name: str) -> Path:
+    """Path of an experiment on the statistics themselves, beside the published records."""
+    from cemag.reproduction.runs import published_store
+    from cemag.reproduction.runs.keyed import log_read
+
+    path = Path(published_store().root) / "statistics" / name
+    if path.is_file():
+        log_read(path)
+    return path
 
 
 def write_verdicts(rows: Sequence[Row]) -> Path:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cemag.reproduction.claims.inference import ALPHA, at_least_of_each
 from cemag.reproduction.claims.plan import PLAN
-from cemag.reproduction.claims.rules import statistics_file
+from cemag.reproduction.claims.published import statistics_file
 from cemag.reproduction.claims.verdicts import WORDS, word_from_counts
 
 __all__ = ["DESIGNS", "TRUTHS", "Design", "simulated_words", "word_errors"]

@@ -191,6 +191,35 @@ def test_margin_ces_that_say_otherwise_are_marked(made):
     assert "gauge" in row.depends_on
 
 
+def by_rules(made, shares, n=100):
+    """A frame as `published_required` gives it: every rule's share in all runs without augmentation."""
+    import pandas as pd
+
+    none = made.classes[made.rows(augmenter="none", source="model", gauge="paper")]
+    parts = [
+        none.assign(rule=rule, n=n, required=share, common_subset=share) for rule, share in shares.items()
+    ]
+    frame = pd.concat(parts, ignore_index=True)
+    spread = np.exp(np.random.default_rng(0).normal(0, 0.02, len(frame)))
+    return frame.assign(required=frame["required"] * spread, common_subset=frame["common_subset"] * spread)
+
+
+def test_other_rules_give_words_of_the_plain_reading(made):
+    shares = {PLAN.counting.rule_in_words: 0.01, "mild": 0.05, "harsh": 0.5}
+    for row in scorecard(made.classes, made.instances, by_rules(made, shares)):
+        if row.claim in ("C1", "C2"):
+            assert row.plain.word == "holds"
+            assert row.other["rule"] == {"mild": "holds", "harsh": "fails"}
+            assert "rule" in row.depends_on
+        else:
+            assert "rule" not in row.other
+
+
+def test_a_rule_under_which_few_instances_are_right_is_not_measurable(made):
+    (row, *_) = scorecard(made.classes, made.instances, by_rules(made, {"mild": 0.05}, n=3))
+    assert row.other["rule"] == {"mild": "not measurable"}
+
+
 # ---------------------------------------------------------------------- what is published
 
 
@@ -198,6 +227,7 @@ def test_margin_ces_that_say_otherwise_are_marked(made):
 def test_published_verdicts_and_the_readme_are_what_the_records_give():
     rows = from_records()
     assert changed_verdicts(rows) == []
+    assert [row.other for row in rows] == [row.other for row in published_rows()]
     readme = (ROOT / "README.md").read_text()
     assert markdown(rows) in readme
     assert len(re.findall(r"^\| \*\*C\d", readme, re.M)) == len(CLAIMS)

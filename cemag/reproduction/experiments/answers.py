@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cemag.errors import DataError
+from cemag.reproduction.experiments.augmenters import augmenter_effects, law_verdict, share_of_law
 from cemag.reproduction.experiments.cells import cells_of, planted_effects
 from cemag.reproduction.experiments.concentration import head_effects, more_concentrated
 from cemag.reproduction.experiments.estimates import Estimate
 from cemag.reproduction.experiments.natural import natural_effects
 from cemag.reproduction.experiments.slopes import primary
 
-__all__ = ["Answer", "answers", "causes_answers"]
+__all__ = ["Answer", "answers", "augmenter_answers", "causes_answers"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Answer:
     unit : str
         Of the effect.
     verdict : str
-        ``holds``, ``fails``, ``open``, ``not concluded`` or ``not run``.
+        ``holds``, ``fails``, ``open``, ``not concluded`` or ``not run``; of a law ``follows the law``,
+        ``gains less`` or ``open``.
     """
 
     question: str
@@ -80,3 +82,20 @@ def causes_answers(folders: Sequence[Path]) -> Iterator[str]:
         yield f"{cell.name}: {len(rows)} effects"
     yield f"natural features: {len(natural_effects(folders))} effects"
     yield from map(str, answers(folders))
+    yield from map(str, augmenter_answers(folders))
+
+
+def augmenter_answers(folders: Sequence[Path] | None = None) -> list[Answer]:
+    """Whether SMOTE follows T5's law, for tables and for networks."""
+    found = []
+    effects = augmenter_effects(folders=folders)
+    for family in ("tables", "networks"):
+        question = f"SMOTE follows the law of independent parents ({family})"
+        design = "frequency that it adds to features as a share of the law's"
+        try:
+            share = share_of_law(effects, family)
+        except DataError:
+            found.append(Answer(question, design, None, "", "not run"))
+            continue
+        found.append(Answer(question, design, share, "of the law's", law_verdict(share)))
+    return found

@@ -5,41 +5,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cemag.embeddings import ClassificationEmbeddings
 from cemag.errors import DataError
-from cemag.reproduction.datasets import DATASETS, dataset_status, load_tabular, stratified_split
 from cemag.reproduction.experiments.estimates import Estimate, over_sets
-from cemag.reproduction.experiments.heads import INTERVENTIONS, Features, head_interventions
-from cemag.reproduction.experiments.keeping import folders_of_causes, home_of, kept
-from cemag.reproduction.runs import RunRecord, published_classes, published_store
-from cemag.reproduction.runs.evidence import factors_of, training_view
+from cemag.reproduction.experiments.heads import INTERVENTIONS, head_interventions
+from cemag.reproduction.experiments.keeping import folders_of_causes
+from cemag.reproduction.experiments.sources import (
+    PAPER_TABLES,
+    authors_network,
+    over_sources,
+    plain_networks,
+    published_networks,
+    tables_by_fold,
+)
+from cemag.reproduction.runs import published_store
 
 __all__ = [
-    "PAPER_TABLES",
     "Answer",
     "beyond_size",
     "changes",
     "glued",
     "head_effects",
     "more_concentrated",
-    "network_features",
-    "plain_networks",
-    "table_features",
     "weight_norms",
 ]
 
-PAPER_TABLES = tuple(name for name, info in DATASETS.items() if not info.embedded)
-FOLDS = 5
+VERSION = 2  # of what `head_interventions` gives
 COSTS = 0.02  # of recall: less is said to be no cost
 NOT_RUN = "(not run)"
+FAMILIES = ("tables", "networks", "authors")
 SPOKEN_OF = (  # names that the page glues for each family
     "bias-recall",
+    "tau_norm-recall",
+    "lws-recall",
     "crt-recall",
     "elastic-recall",
     "elastic-share",
@@ -49,31 +51,6 @@ SPOKEN_OF = (  # names that the page glues for each family
     "answer-share",
     "verdict",
 )
-
-
-def table_features(dataset: str, fold: int) -> Features:
-    """Standardised columns of a fold, and its logistic regression in the form of two rows.
-
-    With two rows of half the weights, one of them negative, the decision and every share are those of the
-    single sum, and each class has CEs of its own.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    data = load_tabular(dataset)
-    part = stratified_split(data.X, data.y, split=fold, n_splits=FOLDS, random_state=0)
-    fitted = LogisticRegression(max_iter=1000).fit(part.X_train, part.y_train)
-    weights = np.concatenate([-fitted.coef_, fitted.coef_]) / 2
-    bias = np.concatenate([-fitted.intercept_, fitted.intercept_]) / 2
-    ce = ClassificationEmbeddings(part.X_test, weights, bias)
-    return Features(part.X_train, part.y_train.astype(np.intp), ce, part.y_test.astype(np.intp))
-
-
-def network_features(record: RunRecord) -> Features:
-    """Stored embeddings of a published network without augmentation, and its head; no network, no images."""
-    train, test = training_view(record), factors_of(record)
-    return Features(
-        train.ce.features[:], train.ce.label_indices(train.y), test.ce, test.ce.label_indices(test.y)
-    )
 
 
 def head_effects(
@@ -86,7 +63,7 @@ def head_effects(
     tables : sequence of str
         Tabular sets, by fold. One that is neither stored nor on this machine takes no part.
     networks : bool, default=True
-        Whether published networks without augmentation take part, by seed.
+        Whether published networks without augmentation take part, by seed, and the authors' network.
     folders : sequence of path, optional
         Where records may lie; new ones go to the last.
 
@@ -95,37 +72,14 @@ def head_effects(
     DataFrame
         The columns of `head_interventions` with ``family``, ``dataset``, ``repetition`` and ``role``.
     """
+    sources = tables_by_fold(tables)
+    if networks:
+        sources += [*published_networks(), *authors_network()]
     homes = list(folders or folders_of_causes())
-    parts = []
-    for dataset in tables:
-        name = f"heads-tables-{dataset}"
-        if dataset_status(dataset).available or home_of(homes, name):
-            found = kept(homes, name, partial(_of_table, dataset))
-            parts.append(found.assign(family="tables", dataset=dataset))
-    for key, dataset, seed in plain_networks() if networks else ():
-        found = kept(homes, f"heads-networks-{dataset}-{seed}", partial(_of_network, key, seed))
-        parts.append(found.assign(family="networks", dataset=dataset))
-    if not parts:
+    table = over_sources("heads", sources, head_interventions, homes, version=VERSION)
+    if table.empty:
         return pd.DataFrame(columns=["family", "dataset", "repetition", "intervention", "role"])
-    table = pd.concat(parts, ignore_index=True)
     return table.assign(role=_roles(table))
-
-
-def _of_table(dataset: str) -> pd.DataFrame:
-    folds = [head_interventions(table_features(dataset, k)).assign(repetition=k) for k in range(FOLDS)]
-    return pd.concat(folds, ignore_index=True)
-
-
-def _of_network(key: str, seed: int) -> pd.DataFrame:
-    return head_interventions(network_features(published_store().get(key))).assign(repetition=seed)
-
-
-def plain_networks() -> list[tuple[str, str, int]]:
-    """Key, data set and seed of every published network without augmentation."""
-    rows = published_classes()
-    chosen = rows[(rows["family"] == "cnn") & (rows["source"] == "model") & (rows["augmenter"] == "none")]
-    found = chosen[["key", "dataset", "repetition"]].drop_duplicates().itertuples(index=False)
-    return sorted(found, key=lambda row: row[1:])
 
 
 def _roles(table: pd.DataFrame) -> pd.Series:
@@ -209,7 +163,7 @@ def glued(effects: pd.DataFrame) -> dict[str, str]:
     >>> glued(head_effects([], networks=False))["tables-verdict"]
     '(not run)'
     """
-    texts = {f"{family}-{name}": NOT_RUN for family in ("tables", "networks") for name in SPOKEN_OF}
+    texts = {f"{family}-{name}": NOT_RUN for family in FAMILIES for name in SPOKEN_OF}
     texts["networks-beyond-size"] = NOT_RUN
     for family in effects["family"].unique():
         moved = changes(effects[effects["family"] == family])
@@ -217,8 +171,7 @@ def glued(effects: pd.DataFrame) -> dict[str, str]:
             for column in ("recall", "top_share"):
                 change = of_one.assign(change=100 * (of_one[column] - of_one[f"{column}_before"]))
                 key = f"{family}-{name}-{'recall' if column == 'recall' else 'share'}"
-                with suppress(DataError):  # a single repetition has no interval
-                    texts[key] = over_sets(change, "change").points
+                texts[key] = _points(change["change"], change)
         with suppress(DataError):
             answer = more_concentrated(effects, family)
             texts |= {
@@ -229,6 +182,16 @@ def glued(effects: pd.DataFrame) -> dict[str, str]:
     with suppress(DataError):
         texts["networks-beyond-size"] = str(beyond_size(effects, weight_norms()))
     return texts
+
+
+def _points(values: pd.Series, table: pd.DataFrame) -> str:
+    """Mean over sets with its interval; a single repetition has none."""
+    if len(values) == 1:
+        return f"{values.iloc[0]:+.1f} points"
+    try:
+        return over_sets(table, "change").points
+    except DataError:
+        return NOT_RUN
 
 
 def beyond_size(effects: pd.DataFrame, norms: pd.DataFrame) -> Estimate:

@@ -14,9 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from cemag import theory
 from cemag.embeddings import ClassificationEmbeddings
 from cemag.metrics.concentration import of_magnitudes
+from cemag.reproduction.runs.thresholds import logit_adjusted, tau_normalised
 
 __all__ = ["INTERVENTIONS", "Features", "Intervention", "fit_head", "head_interventions"]
 
@@ -37,12 +37,15 @@ class Features:
         Of the test rows, several sums.
     labels : ndarray of shape (n,)
         True labels of the test rows.
+    baseline : float or ndarray of shape (d,), default=0.0
+        Value at which a feature is inactive.
     """
 
     X: Array
     y: Labels
     ce: ClassificationEmbeddings
     labels: Labels
+    baseline: Array | float = 0.0
 
     @property
     def counts(self) -> Labels:
@@ -127,6 +130,14 @@ def _retrained(one: Features) -> ClassificationEmbeddings:
     return _with(one, *fit_head(one.X, one.y, len(one.ce.classes)))
 
 
+def _moved(one: Features) -> ClassificationEmbeddings:
+    return _with(one, one.ce.weights, logit_adjusted(one.ce.bias, one.counts))
+
+
+def _normalised(one: Features) -> ClassificationEmbeddings:
+    return _with(one, *tau_normalised(one.ce.weights, one.ce.bias))
+
+
 def _balanced_weight(one: Features) -> Array:
     return 1 / one.counts[one.y]
 
@@ -173,10 +184,8 @@ def _noise(one: Features) -> ClassificationEmbeddings:
 
 INTERVENTIONS = {
     "as trained": Intervention("the head as trained", "bias", lambda one: one.ce),
-    "bias": Intervention(
-        "bias moved by the log prior", "bias", lambda one: theory.logit_adjusted(one.ce, one.counts)
-    ),
-    "tau_norm": Intervention("rows over their norm", "rows", lambda one: theory.tau_normalised(one.ce)),
+    "bias": Intervention("bias moved by the log prior", "bias", _moved),
+    "tau_norm": Intervention("rows over their norm", "rows", _normalised),
     "lws": Intervention("rows scaled by learned factors", "rows", _scaled),
     "retrained": Intervention("retrained", "head", _retrained),
     "crt": Intervention("retrained on balanced classes", "head", _balanced),

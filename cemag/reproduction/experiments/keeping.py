@@ -63,16 +63,18 @@ def read_kept(path: Path) -> pd.DataFrame:
     return table
 
 
-def home_of(homes: Sequence[Path], name: str) -> Path | None:
+def home_of(homes: Sequence[Path], name: str, version: int = VERSION) -> Path | None:
     """Where a record of this name lies, in the first folder that has it."""
-    return next((path for home in homes if (path := home / f"{name}-v{VERSION}.parquet").is_file()), None)
+    return next((path for home in homes if (path := home / f"{name}-v{version}.parquet").is_file()), None)
 
 
-def kept(homes: Sequence[Path], name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+def kept(
+    homes: Sequence[Path], name: str, make: Callable[[], pd.DataFrame], version: int = VERSION
+) -> pd.DataFrame:
     """Read a record, or make its table and keep it in the last of the folders."""
-    path = home_of(homes, name)
+    path = home_of(homes, name, version)
     if path is None:
-        path, start = homes[-1] / f"{name}-v{VERSION}.parquet", perf_counter()
+        path, start = homes[-1] / f"{name}-v{version}.parquet", perf_counter()
         found = make()
         about = {"of": name, "seconds": round(perf_counter() - start, 1)}
         keep(path, {str(column): found[column].to_numpy() for column in found}, about)

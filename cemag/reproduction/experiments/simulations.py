@@ -13,6 +13,7 @@ from cemag import theory
 from cemag.embeddings import ClassificationEmbeddings
 from cemag.metrics import per_instance
 from cemag.metrics.concentration import of_magnitudes
+from cemag.reproduction.runs.thresholds import logit_adjusted, tau_normalised
 
 __all__ = [
     "augmenter_features",
@@ -160,13 +161,14 @@ def head_scaling(seed: int = 0) -> pd.DataFrame:
     keep = ~test & ((y < 5) | (rng.random(len(y)) < 0.08))
     fitted = LogisticRegression(C=1.0, max_iter=500).fit(X[keep] / 16, y[keep])
     ce = ClassificationEmbeddings(X[test] / 16, fitted.coef_, fitted.intercept_)
-    labels, minority = y[test], y[test] >= 5
+    counts, labels, minority = np.bincount(y[keep]), y[test], y[test] >= 5
     rows = []
     for strength in np.linspace(0, 1.5, 7):
-        for series, moved in (
-            ("bias moved by the log prior", theory.logit_adjusted(ce, np.bincount(y[keep]), strength)),
-            ("rows scaled (tau-normalised)", theory.tau_normalised(ce, strength)),
+        for series, head in (
+            ("bias moved by the log prior", (ce.weights, logit_adjusted(ce.bias, counts, strength))),
+            ("rows scaled (tau-normalised)", tau_normalised(ce.weights, ce.bias, strength)),
         ):
+            moved = ClassificationEmbeddings(ce.features, *head)
             rows_of = moved.predictions
             shares = [
                 of_magnitudes(np.abs(one.of_class(slice(None), rows_of))).top_share.mean()

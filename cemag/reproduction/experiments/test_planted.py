@@ -95,8 +95,9 @@ def test_a_cell_is_computed_once_and_found_again_and_a_damaged_record_is_named(t
 
 def test_networks_of_one_cell_are_repeatable_and_use_what_is_telling(tmp_path):
     pytest.importorskip("torch")
-    found, again = (planted_effects([NETWORK], folders=[tmp_path / str(i)]) for i in range(2))
-    pd.testing.assert_frame_equal(found, again)
+    found = planted_effects([NETWORK], folders=[tmp_path / "found"])
+    again = planted_effects([replace(NETWORK, seeds=(0,))], folders=[tmp_path / "again"])
+    pd.testing.assert_frame_equal(found[found["seed"] == 0].reset_index(drop=True), again)
     effect = found.groupby("frequency")["effect"].mean()
     assert effect[0.64] > effect[0.04] + 0.5
     assert found["accuracy"].min() > 0.8

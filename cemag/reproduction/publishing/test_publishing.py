@@ -11,7 +11,7 @@ import pytest
 from cemag.charts.renderer import _to_html
 from cemag.errors import CemagError, NotebookError, SpecError, UnknownNameError
 from cemag.reproduction.publishing import build_book, run_notebook
-from cemag.reproduction.publishing.cache import Cache
+from cemag.reproduction.publishing.cache import Cache, dependencies
 from cemag.reproduction.publishing.execution import execute_all
 from cemag.reproduction.publishing.notebooks import TextNotebook, find_notebooks, share_parameters
 from cemag.reproduction.publishing.profiles import load_profile
@@ -163,7 +163,9 @@ def test_execution_is_reused_only_while_nothing_changed(project):
         "open(os.environ['CEMAG_READS'], 'a').write(json.dumps(entry) + '\\n')\n"
         "assert number == 2",
     )
-    source = project / "cemag" / "metrics" / "some.py"
+    source, plan = (project / "cemag" / name for name in ("metrics/some.py", "claims/plan.yml"))
+    plan.parent.mkdir()
+    plan.write_text("C1: {side: below}\n")
     given = {"first": {"number": 2}, "second": {"number": 2}}
 
     def execute():
@@ -196,20 +198,33 @@ def test_execution_is_reused_only_while_nothing_changed(project):
     assert execute() == {"first": "never run", "second": "never run"}
     assert execute() == {}
     second, manifest = project / "notebooks" / "second.md", project / "executed" / "first.json"
+    copy = project / "executed" / "first.ipynb"
     for path, text, reasons in (
-        (record, "two", {"first": "a record changed"}),
+        (record, "two", {"first": "record.parquet changed"}),
         (second, second.read_text() + "\nchanged\n", {"second": "the notebook changed"}),
-        (source, "x = 2\n", {"first": "the package changed", "second": "the package changed"}),
+        (source, "x = 2\n", dict.fromkeys(("first", "second"), "cemag/metrics/some.py changed")),
+        (source, '"""What it is for."""\n\nx = 1  # and why\n', {}),
+        (plan, "C1: {side: above}\n", dict.fromkeys(("first", "second"), "cemag/claims/plan.yml changed")),
+        (copy, copy.read_text().replace("number", "nvmber", 1), {"first": "its executed copy was altered"}),
+        (copy, copy.read_text()[:300], {"first": "its executed copy was altered"}),
         (project / "cemag" / "metrics" / "test_some.py", "a test", {}),
         (
             project / "results" / "new.parquet",
             "a record that was not there to be read",
-            dict.fromkeys(("first", "second"), "a record was published or withdrawn"),
+            dict.fromkeys(("first", "second"), "results/new.parquet was published or withdrawn"),
         ),
         (
             manifest,
-            json.dumps(json.loads(manifest.read_text()) | {"dependencies": "others"}),
-            {"first": "a dependency changed"},
+            json.dumps(
+                json.loads(manifest.read_text()) | {"dependencies": dependencies() | {"numpy": "1.0"}}
+            ),
+            {"first": "numpy changed"},
+        ),
+        (manifest, manifest.read_text()[:90], {"first": "never run"}),
+        (
+            manifest,
+            json.dumps({"copy": "of an older package"}),
+            {"first": "never run"},
         ),
     ):
         with written(path, text):
@@ -240,7 +255,7 @@ def test_a_record_that_an_earlier_notebook_rewrites_makes_the_later_run_again(pr
         given = {"first": {}, "second": {}}
         executed, _ = execute_all(notebooks, given, cache, jobs=2, force=False, report=lines.append)
         assert executed == ["first", "second"]
-    assert lines == ["running first.md (the notebook changed)", "running second.md (a record changed)"]
+    assert lines == ["running first.md (the notebook changed)", "running second.md (record.parquet changed)"]
 
 
 @pytest.mark.book
@@ -274,6 +289,12 @@ def test_a_book_is_rendered_once_and_a_warning_fails_it_every_time(project):
     second = build_book(project, report=lines.append)
     assert (second.executed, second.rendered) == ((), False)
     assert lines[-1] == "nothing changed since the last build"
+    shown = project / "_build/site/_build/html/notebooks/second.html"
+    shown.write_text(shown.read_text().replace("second", "altered"))
+    third = build_book(project, report=lines.append)
+    assert (third.executed, third.rendered) == ((), True)
+    assert lines[-1] == "rendering (notebooks/second.html was altered or removed)"
+    assert "altered" not in shown.read_text()
     (project / "book" / "index.md").write_text("# Book\n\n{ref}`nowhere`\n")
     for _ in range(2):
         with pytest.raises(NotebookError, match=r"does not render: .*nowhere"):

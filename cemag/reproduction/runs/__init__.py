@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         PublishedStore,
         published_classes,
         published_instances,
+        published_required,
         published_store,
     )
     from cemag.reproduction.runs.record import Provenance, RunRecord
@@ -53,7 +54,13 @@ _HOMES = {
     "image_spec": ["NETWORKS", "AnySpec", "ImageRunSpec", "parse_spec", "read_spec"],
     "keyed": ["KeyedRecords", "RunSummary", "project_root"],
     "publication": ["Published", "publish", "published_groups"],
-    "published": ["PublishedStore", "published_classes", "published_instances", "published_store"],
+    "published": [
+        "PublishedStore",
+        "published_classes",
+        "published_instances",
+        "published_required",
+        "published_store",
+    ],
     "record": ["Provenance", "RunRecord"],
     "scales": [
         *("MOVED_THRESHOLDS", "PAPER_IMAGE_AUGMENTERS", "SCALES", "Scale"),
@@ -100,6 +107,7 @@ __all__ = [
     "published_classes",
     "published_groups",
     "published_instances",
+    "published_required",
     "published_store",
     "published_studies",
     "read_spec",

@@ -15,15 +15,13 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from cemag.errors import StoreError
 from cemag.files import written_whole
 from cemag.reproduction.runs.keyed import KeyedRecords, RunSummary, log_read, project_root
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # slow to import: what only lists records reads the ends of files
     import pandas as pd
+    import pyarrow as pa
 
     from cemag.reproduction.runs.record import RunRecord
 
@@ -32,6 +30,7 @@ __all__ = [
     "PublishedStore",
     "published_classes",
     "published_instances",
+    "published_required",
     "published_store",
     "write_published",
 ]
@@ -107,7 +106,8 @@ class PublishedStore(KeyedRecords):
     def table(self, name: str) -> pd.DataFrame:
         """One table of all runs below one another, with the columns that say what was run."""
         import pandas as pd
-        import pyarrow.compute as pc  # slow to import: not for what only lists records
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
         parts = []
         for path in sorted((self.root / KIND_OF.get(name, "records")).glob("*.parquet")):
@@ -122,7 +122,7 @@ class PublishedStore(KeyedRecords):
         return runs.merge(rows, on="key", validate="one_to_many")
 
 
-class _Tables(Mapping[str, pa.Table]):
+class _Tables(Mapping[str, "pa.Table"]):
     """Tables of one published run, each read from its file and verified on demand."""
 
     def __init__(self, root: Path, name: str, run: RunSummary) -> None:
@@ -171,12 +171,37 @@ def _stamp(path: Path) -> Stamp:
 @lru_cache(maxsize=1024)
 def _footer(path: Path, stamp: Stamp) -> _Footer:
     try:
-        said = json.loads(pq.read_metadata(path).metadata[METADATA])
+        said = json.loads(_metadata(path, METADATA))
         return _Footer(tuple(RunSummary(**run) for run in said["runs"]), said["columns"], said["rows"])
     except Exception as error:  # there is no telling what a damaged file makes its reader raise
         raise StoreError(
             f"{path}: not a file of published records ({' '.join(str(error).split())[:160]})"
         ) from None
+
+
+def _metadata(path: Path, key: bytes) -> bytes:
+    """A value of the metadata at the end of a Parquet file, without the library that reads its tables.
+
+    There they stand in Thrift's compact protocol, where a string is its length (seven bits to a byte, the
+    lowest first) and its bytes; 0x18 says that a string follows as the next field.
+    """
+    with path.open("rb") as file:
+        file.seek(-8, os.SEEK_END)
+        end = file.read(8)
+        if end[4:] != b"PAR1":
+            raise ValueError("no Parquet file, or cut short")
+        n = int.from_bytes(end[:4], "little")
+        file.seek(-8 - n, os.SEEK_END)
+        footer = file.read(n)
+    mark = b"\x18" + bytes([len(key)]) + key + b"\x18"
+    start = footer.index(mark) + len(mark)
+    length = shift = 0
+    while True:
+        byte = footer[start]
+        length |= (byte & 0x7F) << shift
+        start, shift = start + 1, shift + 7
+        if byte < 0x80:
+            return footer[start : start + length]
 
 
 def _runs_beside(root: Path, name: str) -> tuple[RunSummary, ...]:
@@ -187,6 +212,8 @@ def _runs_beside(root: Path, name: str) -> tuple[RunSummary, ...]:
 @lru_cache(maxsize=256)
 def _read(path: Path, stamp: Stamp, table: str) -> pa.Table:
     """One table of all runs of a file, with its column ``key``."""
+    import pyarrow.parquet as pq
+
     footer = _footer(path, stamp)
     if table not in footer.columns:
         raise StoreError(f"{path}: holds no table {table}")
@@ -229,6 +256,8 @@ def write_published(records: Sequence[RunRecord], name: str, root: Path) -> list
 
 
 def _below_one_another(records: Sequence[RunRecord], name: str) -> pa.Table:
+    import pyarrow as pa
+
     parts = [
         record.tables[name].add_column(0, "key", pa.array([record.spec.key] * len(record.tables[name])))
         for record in records
@@ -239,6 +268,9 @@ def _below_one_another(records: Sequence[RunRecord], name: str) -> pa.Table:
 
 def _write(path: Path, tables: Mapping[str, pa.Table], runs: Sequence[RunSummary]) -> None:
     """Write tables below one another, in one row group: one for each would have more metadata than values."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     columns = _names_in_file(tables)
     sizes = [len(table) for table in tables.values()]
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
@@ -320,6 +352,7 @@ INSTANCE_COLUMNS = (
     *("instance", "class", "role", "predicted", "correct", "n_ces"),
     *("required", "required_margin", "by_bias", "top_share"),
 )
+REQUIRED_COLUMNS = (*_RUN_COLUMNS, "class", "role", "rule", "n_ces", "n", "required", "common_subset")
 
 
 def _run_columns(run: RunSummary, file: str) -> dict[str, Any]:
@@ -422,6 +455,45 @@ def published_instances(root: str | os.PathLike[str] | None = None) -> pd.DataFr
     roles = _with_roles(sizes)[["key", "class", "role", "n_ces"]]
     table = table[table["key"].isin(own)].merge(roles, on=["key", "class"])
     return table[list(INSTANCE_COLUMNS)]
+
+
+def published_required(root: str | os.PathLike[str] | None = None) -> pd.DataFrame:
+    """CEs required under every counting rule in all published records without augmentation.
+
+    Parameters
+    ----------
+    root : path, optional
+        As of `published_classes`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run, class and ``rule``, its four choices in words; ``required`` and ``common_subset``
+        are shares from 0 to 1, over the ``n`` instances that the model is right on as the rule has it: a
+        rule without the bias asks that of the CEs alone.
+
+    Examples
+    --------
+    >>> len(published_required("no/such/folder"))
+    0
+    """
+    import pandas as pd
+
+    store = published_store() if root is None else PublishedStore(root)
+    table = store.table("required")
+    if len(table) == 0:
+        return pd.DataFrame(columns=list(REQUIRED_COLUMNS))
+    own = {run.key for run in store.summaries() if run.spec.get("labels", "own") == "own"}
+    table = table[table["key"].isin(own) & (table["augmenter"] == "none")]
+    sizes = store.table("quantities").query("source == 'model' and gauge == 'paper'")
+    table = table.merge(_with_roles(sizes)[["key", "class", "role", "n_ces"]], on=["key", "class"])
+    bias = table["bias"].map({True: "with bias", False: "without bias"})
+    words = (table["ranking"], table["sufficiency"], table["stability"], bias)
+    return table.assign(
+        rule=[", ".join(choices) for choices in zip(*words, strict=True)],
+        required=table["mean"] / table["n_ces"],
+        common_subset=table["common_subset"] / table["n_ces"],
+    )[list(REQUIRED_COLUMNS)]
 
 
 def _with_roles(classes: pd.DataFrame) -> pd.DataFrame:

@@ -7,18 +7,15 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from secrets import token_hex
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cemag.errors import StoreError
 from cemag.reproduction.runs.keyed import KeyedRecords, RunSummary, log_read, project_root
 from cemag.reproduction.runs.source import source_digest
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from cemag.reproduction.runs.image_spec import AnySpec
     from cemag.reproduction.runs.record import RunRecord
 
@@ -83,7 +80,9 @@ class RunStore(KeyedRecords):
         return path
 
     def _write(self, record: RunRecord, path: Path) -> None:
-        scratch = self.root / f".{path.stem}.{token_hex(4)}.tmp"
+        import pyarrow.parquet as pq
+
+        scratch = self.root / f".{path.stem}.{os.urandom(4).hex()}.tmp"
         try:
             with scratch.open("wb") as file:
                 pq.write_table(
@@ -108,6 +107,9 @@ class RunStore(KeyedRecords):
         StoreError
             If there is none, or the file is damaged, altered or not what its name says.
         """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         path = self.path(spec)
         if not path.is_file():
             raise StoreError(f"{path}: no such record in the store")
@@ -131,7 +133,12 @@ class RunStore(KeyedRecords):
         StoreError
             If a file is damaged.
         """
-        for key in self.keys():
+        keys = self.keys()
+        if not keys:
+            return
+        import pyarrow.parquet as pq  # slow to import: not where nothing is stored
+
+        for key in keys:
             path = self.path(key)
             try:
                 table = pq.read_table(path, columns=["spec", "provenance", "performance"])
@@ -159,6 +166,9 @@ class RunStore(KeyedRecords):
 
 def _to_arrow(record: RunRecord) -> pa.Table:
     """One row: the specification and provenance as JSON, each table as a list of structs."""
+    import numpy as np
+    import pyarrow as pa
+
     columns: dict[str, pa.Array] = {
         "spec": pa.array([record.spec.model_dump_json()]),
         "provenance": pa.array([record.provenance.model_dump_json()]),
@@ -172,6 +182,8 @@ def _to_arrow(record: RunRecord) -> pa.Table:
 
 
 def _from_arrow(table: pa.Table) -> RunRecord:
+    import pyarrow as pa
+
     from cemag.reproduction.runs.image_spec import parse_spec  # not for what only lists records
     from cemag.reproduction.runs.record import Provenance, RunRecord
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +21,7 @@ from cemag.reproduction.runs import (
     published_instances,
     run,
 )
-from cemag.reproduction.runs.published import METADATA, write_published
+from cemag.reproduction.runs.published import METADATA, _metadata, write_published
 
 SPECS = [RunSpec(dataset="breast_cancer", augmenter=name) for name in ("none", "class_weight", "threshold")]
 NAME = "logistic-breast_cancer-0"
@@ -50,6 +51,14 @@ def with_recall_of_one(record):
 
 
 # ---------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("length", [0, 1, 127, 128, 16_384, 3_000_000])
+def test_metadata_read_off_the_end_are_what_pyarrow_reads(tmp_path, length):
+    path = tmp_path / "any.parquet"
+    said = {b"before": b"cemag", METADATA: b"x" * length, b"behind": b"\x18\x05cemag\x18"}
+    pq.write_table(pa.table({"cemag": [1, 2]}).replace_schema_metadata(said), path)
+    assert _metadata(path, METADATA) == pq.read_metadata(path).metadata[METADATA] == said[METADATA]
 
 
 def test_what_is_published_reads_back_to_the_bit(root, records):

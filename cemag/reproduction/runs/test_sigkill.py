@@ -18,15 +18,13 @@ PATIENCE = 60.0
 
 
 def start(store):
-    # each of the processes imports the libraries: let them share byte code even where none is kept
-    cache = {"PYTHONPYCACHEPREFIX": str(store.root.parent / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
     return subprocess.Popen(
         [sys.executable, "-m", "cemag", "grid", *ARGUMENTS, "--store", str(store.root)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env=os.environ | cache | {"PYTHONHASHSEED": "1"},
+        env=os.environ | {"PYTHONHASHSEED": "1"},
     )
 
 

@@ -203,7 +203,7 @@ def test_a_write_that_fails_leaves_what_was_there(store, records, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store_module.pq, "write_table", full)
+    monkeypatch.setattr(pq, "write_table", full)
     with pytest.raises(StoreError, match=r"cannot be written \(.*No space left"):
         store.put(records[0])
     monkeypatch.undo()

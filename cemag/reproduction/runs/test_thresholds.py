@@ -1,10 +1,15 @@
 """Moved thresholds: what they change, and that no CE is among it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cemag.embeddings import ClassificationEmbeddings
 from cemag.metrics import concentration
+from cemag.metrics.concentration import of_magnitudes
 from cemag.reproduction.runs import RunSpec
 from cemag.reproduction.runs.tabular import fit_table
 from cemag.reproduction.runs.thresholds import best_threshold, logit_adjusted, tau_normalised
@@ -44,6 +49,33 @@ def test_norms_of_weights_change_no_share_of_a_class():
     normed, bias = tau_normalised(weights, np.ones(4))
     np.testing.assert_allclose(np.linalg.norm(normed, axis=1), 1)
     np.testing.assert_allclose(bias[:, None] * weights, normed)  # the whole row has one factor
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0, 2))
+def test_t6_a_factor_on_a_row_leaves_its_class_every_share(seed, tau):
+    rng = np.random.default_rng(seed)
+    ce = ClassificationEmbeddings(rng.gamma(1.0, size=(20, 12)), rng.normal(size=(5, 12)), rng.normal(size=5))
+    scaled = ClassificationEmbeddings(ce.features, *tau_normalised(ce.weights, ce.bias, tau))
+    before, after = (np.linalg.norm(one.weights, axis=1) for one in (ce, scaled))
+    np.testing.assert_allclose(after, before ** (1 - tau))
+    for label in range(5):
+        mine, its = (of_magnitudes(np.abs(one.of_class(slice(None), label))) for one in (ce, scaled))
+        np.testing.assert_allclose(its.top_share, mine.top_share)
+        np.testing.assert_allclose(its.participation_ratio, mine.participation_ratio)
+
+
+def test_t6_a_moved_bias_moves_log_odds_and_recall_and_no_share():
+    rng = np.random.default_rng(9)
+    features, counts = np.abs(rng.normal(size=(400, 30))), [1000, 300, 100, 30, 10]
+    ce = ClassificationEmbeddings(features, rng.normal(size=(5, 30)), rng.normal(size=5))
+    moved = replace(ce, bias=logit_adjusted(ce.bias, counts))
+    change = moved.logits() - ce.logits()
+    np.testing.assert_allclose(change[:, 4] - change[:, 0], np.log(1000 / 10))
+    assert (moved.predictions == 4).sum() > (ce.predictions == 4).sum()
+    same = moved.predictions == ce.predictions
+    np.testing.assert_allclose(concentration(moved).top_share[same], concentration(ce).top_share[same])
+    assert logit_adjusted([0.5], [80, 20])[0] == pytest.approx(0.5 + np.log(4))
 
 
 @pytest.mark.parametrize("model", ["logistic", "svm"])

@@ -56,8 +56,15 @@ def logit_adjusted(bias: ArrayLike, counts: ArrayLike, strength: float = 1.0) ->
     return moved - strength * np.log(n / n.sum())
 
 
-def tau_normalised(weights: ArrayLike, bias: ArrayLike) -> tuple[Array, Array]:
-    """Row of each class, bias included, over the norm of its weights (tau = 1): one factor for its CEs.
+def tau_normalised(weights: ArrayLike, bias: ArrayLike, tau: float = 1.0) -> tuple[Array, Array]:
+    """Row of each class, bias included, over its weights' norm to the power tau: one factor for its CEs.
+
+    Parameters
+    ----------
+    weights : array_like of shape (C, d)
+    bias : array_like of shape (C,)
+    tau : float, default=1
+        0 leaves them as they are.
 
     References
     ----------
@@ -71,7 +78,7 @@ def tau_normalised(weights: ArrayLike, bias: ArrayLike) -> tuple[Array, Array]:
     ([[0.6, 0.8], [0.0, 1.0]], [0.2, 0.5])
     """
     rows, offsets = np.asarray(weights, dtype=float), np.asarray(bias, dtype=float)
-    norms = np.linalg.norm(rows, axis=1)
+    norms = np.linalg.norm(rows, axis=1) ** tau
     return rows / norms[:, None], offsets / norms
 
 
