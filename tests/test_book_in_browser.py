@@ -308,7 +308,7 @@ def _means_are_those_of_measure(one, ce, counted):
         assert not chosen or row.mean == pytest.approx(sum(chosen) / len(chosen))
 
 
-def test_the_explorer_is_played_with_by_keyboard_from_a_file_under_a_strict_policy(browser, book):
+def test_the_explorer_is_played_with_by_keyboard_in_a_page_opened_as_a_file(browser, book):
     context = browser.new_context()
     page = context.new_page()
     page.goto((html_folder(ROOT) / "notebooks" / "explorer.html").as_uri())
