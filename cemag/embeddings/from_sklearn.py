@@ -141,8 +141,8 @@ def select_part(model: Any, part: int | None) -> Any:
         return model
     if part is None:
         return model
-    if not 0 <= part < len(members):
-        raise CemagError(f"part is {part}: 0 to {len(members) - 1} are there")
+    if not isinstance(part, int) or isinstance(part, bool) or not 0 <= part < len(members):
+        raise CemagError(f"part is {part!r}: 0 to {len(members) - 1} are there")
     changed = copy.copy(model)
     changed.calibrated_classifiers_ = [members[part]]
     return changed

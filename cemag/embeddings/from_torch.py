@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import product
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from cemag.errors import CemagError, DataError, check_known, extra
 with extra("torch"):
     import torch
     from torch import Tensor, nn
+    from torch.nn.modules.lazy import LazyModuleMixin
     from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, SequentialSampler
 
     from cemag.embeddings.torch_step import Found, LinearStep, find, solve
@@ -191,7 +194,7 @@ class _Network:
         shaped = {path: _rows(value, batch.size) for path, value in found.items()}
         rows = {path: value for path, value in shaped.items() if value is not None}
         if not rows:
-            shapes = ", ".join(str(tuple(value.shape)) for value in found.values())
+            shapes = ", ".join(dict.fromkeys(str(tuple(value.shape)) for value in found.values()))
             raise CemagError(
                 f"the network gives shape {shapes}: one row of logits an instance is needed"
                 if found
@@ -232,15 +235,28 @@ def _is_whole(value: Tensor) -> bool:
 
 def _arguments(model: nn.Module, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return arguments as ``forward`` takes them: its only one may be by keyword."""
-    parameters = inspect.signature(model.forward).parameters.values()
-    if len(batch.args) == 1 and not any(
-        one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD, one.VAR_POSITIONAL) for one in parameters
+    parameters = _parameters(model).values()
+    if (
+        len(batch.args) == 1
+        and parameters
+        and not any(
+            one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD, one.VAR_POSITIONAL)
+            for one in parameters
+        )
     ):
         named = [one for one in parameters if one.kind is one.KEYWORD_ONLY]
         needed = [one for one in named if one.default is one.empty] or named
         if needed:
             return (), {needed[0].name: batch.args[0]}
     return batch.args, batch.kwargs
+
+
+def _parameters(model: nn.Module) -> Mapping[str, inspect.Parameter]:
+    """What ``forward`` takes; nothing where it does not say, as what was traced."""
+    try:
+        return inspect.signature(model.forward).parameters
+    except (TypeError, ValueError):
+        return {}
 
 
 def _tensors(out: Any, path: str = "") -> dict[str, Tensor]:
@@ -287,6 +303,8 @@ class _Plan:
     link: str
     notes: tuple[str, ...]
     marked: bool
+    deep: bool
+    turned: bool = False  # whether a single sum speaks for the first of two columns
     checked: bool = False
 
     def __post_init__(self) -> None:
@@ -295,6 +313,7 @@ class _Plan:
         weights, bias = self.step.weights.cpu().numpy(), self.step.bias.cpu().numpy()
         if self.step.single and len(weights) == 2:  # two columns of one number: [1 - p, p], [0, z], [-z, z]
             weights, bias = weights[1:] - weights[:1], bias[1:] - bias[:1]
+        weights, bias = (-weights, -bias) if self.turned else (weights, bias)
         self.weights, self.bias = weights, bias
         narrow = self.weights.astype(np.float32)
         if (narrow == self.weights).all() and (self.bias.astype(np.float32) == self.bias).all():
@@ -305,13 +324,20 @@ class _Plan:
         if self.path not in ran.outputs:
             raise CemagError(f"{self.kind} gives no output {self.path!r} for every batch")
         output = ran.outputs[self.path]
-        targets = _targets(ran, output, self.marked)
-        if self.place >= len(targets) or not targets[self.place].sources:
+        targets = _targets(ran, output)
+        if self.place >= len(targets):
             raise CemagError(f"{self.kind} computes its output otherwise in some batches than in the first")
-        return self.held(targets[self.place], output, ran.n)
+        found = find(targets[self.place], marked=self.marked, deep=self.deep)
+        if not found.sources:
+            raise CemagError(f"{self.kind} computes its output otherwise in some batches than in the first")
+        return self.held(found, output, ran.n)
 
-    def held(self, found: Found, output: Tensor, n: int) -> NDArray[Any]:
-        """Return features whose sums are the output by the link of the plan."""
+    def held(self, found: Found, output: Tensor, n: int, *, fold: bool = False) -> NDArray[Any]:
+        """Return features whose sums are the output by the link of the plan.
+
+        On request, a number of each class and a factor of all that come after the link, as where logits
+        are adjusted after a softmax, become part of the bias and the weights.
+        """
         try:
             vectors = as_numpy(self.step.features(found, n))
         except CemagError as error:
@@ -327,7 +353,12 @@ class _Plan:
         size = np.abs(rows) @ np.abs(self.weights.T.astype(np.float64)) + np.abs(self.bias)
         rounding = 0.0 if output.dtype == torch.float64 else 8 * np.finfo(np.float32).eps * size
         factor, shift = settle(self.kind, own, sums, doubt + rounding, TOLERANCE[_precision(found, output)])
-        if factor != 1.0 or shift.any():
+        if fold:
+            self.weights, self.bias = self.weights * factor, self.bias * factor + shift
+            if factor != 1.0 or shift.any():
+                note = "What follows its probabilities (numbers of the classes, a factor) is part of the weights."
+                self.notes += (note,)
+        elif factor != 1.0 or shift.any():
             raise CemagError(
                 f"{self.kind} does not decide by its CEs: its output is off their sums by up to "
                 f"{np.abs(own - sums)[np.isfinite(own)].max():.3g}"
@@ -356,17 +387,31 @@ def _plan(network: _Network, first: Batch, n_classes: int | None) -> tuple[_Plan
     errors: list[CemagError] = []
     for path in sorted(ran.outputs, key=lambda path: _rank(path, ran.outputs[path], labels)):
         try:
-            return _plan_of(network, path, few, ran), ran
+            plan = _plan_of(network, path, few, ran)
+            plan.notes += _varying(network.kind, few.outputs[path], ran.outputs[path])
+            return plan, ran
         except CemagError as error:
             errors.append(error)
     raise errors[0]
+
+
+def _varying(kind: str, one: Tensor, other: Tensor) -> tuple[str, ...]:
+    """Say so where the same instances have other outputs in another call."""
+    first, second = as_numpy(one), as_numpy(other[: len(one)])
+    far = 10 * TOLERANCE.get(one.dtype, 1e-4) * np.nanmax(np.abs(second), initial=0)
+    if np.allclose(first, second, rtol=0, atol=far, equal_nan=True):
+        return ()
+    return (
+        f"{kind} gives the same instances another output in another call: it draws at random, or looks at "
+        "the whole batch. Its CEs are of one call.",
+    )
 
 
 def _classes_in(labels: Any) -> int | None:
     if labels is None:
         return None
     values = as_array("labels", labels)
-    return int(values.max()) + 1 if values.dtype.kind in "iu" and values.size else len(np.unique(values))
+    return int(values.max()) + 1 if values.dtype.kind in "iu" and values.size else len(pd.unique(values))
 
 
 def _rank(path: str, output: Tensor, n_classes: int | None) -> tuple[bool, bool]:
@@ -379,8 +424,10 @@ def _plan_of(network: _Network, path: str, few: _Ran, ran: _Ran) -> _Plan:
     marked = network.layer is not None
     output = ran.outputs[path]
     refusals: list[CemagError] = []
-    small, large = (_targets(one, one.outputs[path], marked) for one in (few, ran))
-    for place, (found, whole) in enumerate(zip(small, large, strict=False)):
+    small, large = (_targets(one, one.outputs[path]) for one in (few, ran))
+    ways = [(place, deep) for deep in (False, True) for place in range(min(len(small), len(large)))]
+    for place, deep in ways:
+        found, whole = (find(one[place], marked=marked, deep=deep) for one in (small, large))
         if not found.sources or not whole.sources:
             continue
         try:
@@ -388,10 +435,12 @@ def _plan_of(network: _Network, path: str, few: _Ran, ran: _Ran) -> _Plan:
         except CemagError as error:
             refusals.append(CemagError(f"{network.kind}: {error}"))
             continue
-        for link in _links(output, place):
+        either = (False, True) if output.shape[1] == 2 and len(step.weights) == 1 else (False,)
+        for link, turned in product(_links(output, place), either):
+            notes = _notes(network.kind, step, link)
+            plan = _Plan(network.kind, path, place, step, link, notes, marked, deep, turned)
             try:
-                plan = _Plan(network.kind, path, place, step, link, _notes(network.kind, step, link), marked)
-                plan.held(whole, output, ran.n)
+                plan.held(whole, output, ran.n, fold=place > 0)
                 return plan
             except CemagError as error:
                 refusals.append(error)
@@ -399,7 +448,13 @@ def _plan_of(network: _Network, path: str, few: _Ran, ran: _Ran) -> _Plan:
 
 
 def _without(network: _Network, ran: _Ran, path: str) -> CemagError:
-    made = ran.tape.read(ran.outputs[path]).node.name
+    node = ran.tape.read(ran.outputs[path]).node
+    made = node.name
+    if not node.depends:
+        return CemagError(
+            f"{network.kind} gives an output that no operation of torch makes of its input (it is constant, "
+            "or made by way of numpy or Python): CEs are defined by a last linear step"
+        )
     if network.layer is not None:
         name, layer = network.layer
         return CemagError(
@@ -412,10 +467,10 @@ def _without(network: _Network, ran: _Ran, path: str) -> CemagError:
     )
 
 
-def _targets(ran: _Ran, output: Tensor, marked: bool) -> list[Found]:
+def _targets(ran: _Ran, output: Tensor) -> list[Read]:
     """What may be the logits: the output, and what its last nonlinear operations were applied to."""
     queue: deque[tuple[Read, int]] = deque([(ran.tape.read(output), 0)])
-    found: list[Found] = []
+    found: list[Read] = []
     seen = set()
     while queue and len(found) < LISTED:
         target, depth = queue.popleft()
@@ -423,7 +478,7 @@ def _targets(ran: _Ran, output: Tensor, marked: bool) -> list[Found]:
             continue
         seen.add(target.node)
         if _rows(target.tensor, ran.n) is not None:
-            found.append(find(target, marked=marked))
+            found.append(target)
         if depth < ENDINGS:
             queue.extend((read, depth + 1) for read in _before(target, set()))
     return found
@@ -445,9 +500,10 @@ def _before(target: Read, seen: set[Any]) -> Iterator[Read]:
 def _links(output: Tensor, place: int) -> list[str]:
     """How sums may be read off an output: as it is, or through the probabilities that they become."""
     values = as_numpy(output)
-    if place == 0 or not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+    if place == 0 or not np.isfinite(values).all() or values.min() < 0:
         return ["itself"]
-    return ["log", "logit", "itself"] if values.shape[1] > 1 else ["logit", "itself"]
+    shares = ["logit"] if values.max() <= 1 else []
+    return [*(["log"] if values.shape[1] > 1 else []), *shares, "itself"]
 
 
 def _linked(values: NDArray[Any], link: str, n_sums: int) -> tuple[Array, Array]:
@@ -467,7 +523,7 @@ def _linked(values: NDArray[Any], link: str, n_sums: int) -> tuple[Array, Array]
 
 
 def _precision(found: Found, output: Tensor) -> torch.dtype:
-    used = {output.dtype, found.target.tensor.dtype, *(one.rows.dtype for one in found.sources)}
+    used = {output.dtype, found.target.tensor.dtype, *found.dtypes}
     return max((one for one in used if one in TOLERANCE), key=TOLERANCE.__getitem__)
 
 
@@ -543,32 +599,76 @@ def _generators(X: Any) -> list[torch.Generator]:
     return found
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """What a part of a network holds beside its weights: attributes, and buffers with their contents."""
+
+    part: nn.Module
+    attributes: dict[str, Any]
+    buffers: dict[str, tuple[Tensor, Tensor]]
+
+    @classmethod
+    def of(cls, part: nn.Module) -> _Kept:
+        """Note it; of what is scripted the buffers alone can be."""
+        attributes = {} if isinstance(part, torch.jit.ScriptModule) else dict(vars(part))
+        own = part.named_buffers(recurse=False)
+        return cls(part, attributes, {name: (one, one.detach().clone()) for name, one in own})
+
+    def put_back(self) -> None:
+        """Undo what calls have changed."""
+        now = vars(self.part)
+        if self.attributes:
+            for name in [one for one in now if one not in self.attributes]:
+                del now[name]
+            now.update(self.attributes)
+        for name, (buffer, values) in self.buffers.items():
+            if getattr(self.part, name, None) is not buffer:
+                setattr(self.part, name, buffer)
+            if not torch.equal(buffer, values):
+                with torch.no_grad():
+                    buffer.copy_(values)
+
+
 @contextmanager
 def evaluating(module: nn.Module, generators: Sequence[torch.Generator] = ()) -> Iterator[None]:
-    """Switch to evaluation mode without gradients; modes and generators are put back after.
+    """Switch to evaluation mode without gradients; modes, attributes, buffers and generators are put back.
 
     Under ``no_grad``, not ``inference_mode``: what the network keeps of a call must serve its training.
     """
-    modes = [(part, part.training) for part in module.modules()]
+    modes = [(part, part.training) for part in module.modules() if hasattr(part, "training")]
+    kept = [_Kept.of(part) for part in module.modules() if not isinstance(part, LazyModuleMixin)]
     numbers, python = np.random.get_state(), random.getstate()  # noqa: NPY002
-    held = (value for part in module.modules() for value in vars(part).values())
+    held = [value for part in module.modules() for value in vars(part).values()]
     own = [*generators, *(value for value in held if isinstance(value, torch.Generator))]
     states = [generator.get_state() for generator in own]
+    draws = [
+        (one.bit_generator, one.bit_generator.state) for one in held if isinstance(one, np.random.Generator)
+    ]
     devices = [p.device for p in module.parameters() if p.device.type == "cuda"]
     compiled = any(hasattr(part, "_orig_mod") or part._compiled_call_impl for part in module.modules())
-    module.eval()
+    try:
+        module.eval()
+    except NotImplementedError:  # of an exported program
+        raise CemagError(
+            f"{type(module).__name__} has no evaluation mode: the network itself is needed"
+        ) from None
     try:
         with (
+            torch.inference_mode(False),
             torch.random.fork_rng(devices=sorted({one.index for one in devices})),
             torch.compiler.set_stance("force_eager") if compiled else nullcontext(),
             torch.no_grad(),
         ):
             yield
     finally:
+        for one in kept:
+            one.put_back()
         for part, mode in modes:
             part.training = mode
         for generator, state in zip(own, states, strict=True):
             generator.set_state(state)
+        for bits, before in draws:
+            bits.state = before
         np.random.set_state(numbers)  # noqa: NPY002
         random.setstate(python)
 
@@ -685,9 +785,11 @@ def batches(X: Any, y: Any, batch_size: int, model: nn.Module) -> Iterator[Batch
     >>> [(batch.size, len(batch.labels)) for batch in found]
     [(2, 2), (2, 2), (1, 1)]
     """
-    if batch_size < 1:
-        raise CemagError(f"batch_size is {batch_size}: at least 1 is needed")
+    if not isinstance(batch_size, Integral) or batch_size < 1:
+        raise CemagError(f"batch_size is {batch_size!r}: a whole number of at least 1 is needed")
     labels = None if y is None else as_array("labels", y)
+    if labels is not None and labels.ndim != 1:
+        raise DataError(f"y has shape {labels.shape}: one axis is needed, one label an instance")
     start = 0
     for raw in _raw(X, batch_size, given=labels is not None):
         batch = _batch(raw, model)
@@ -722,8 +824,12 @@ def class_names_of(X: Any) -> list[str] | None:
 def _raw(X: Any, batch_size: int, *, given: bool) -> Iterable[Any]:
     if isinstance(X, Mapping):
         return _slices_of_mapping(X, batch_size)
+    if hasattr(X, "columns") and callable(getattr(X, "to_pandas", None)):  # polars, pyarrow
+        X = X.to_pandas()
     if isinstance(X, pd.DataFrame):
         return _slices(_of_frame(X), batch_size)
+    if getattr(X, "is_nested", False):
+        raise DataError("X is a nested tensor: rows of one length are needed, padded and with a mask")
     if callable(getattr(X, "tocsr", None)):
         rows = X.tocsr()
         return (rows[i : i + batch_size].toarray() for i in range(0, rows.shape[0], batch_size))
@@ -811,18 +917,27 @@ def _batch(raw: Any, model: nn.Module) -> Batch:
     if isinstance(raw, Tensor | np.ndarray) and (value := _tensor(raw)) is not None:
         return Batch((value,), {})
     if isinstance(raw, list | tuple) and len(raw) in (1, 2):
-        inner = _batch(raw[0], model)
+        inner = _inputs(raw[0], model)
         return inner if len(raw) == 1 else replace(inner, labels=as_array("labels", raw[1]))
     found = f"{len(raw)} parts" if isinstance(raw, list | tuple) else f"a {type(raw).__name__}"
     raise DataError(f"a batch of X has {found}: x, (x, y) or a mapping of names to tensors is needed")
+
+
+def _inputs(raw: Any, model: nn.Module) -> Batch:
+    """What comes with labels: one input, a mapping, or several by position."""
+    if isinstance(raw, list | tuple) and len(raw) > 1:
+        values = [_tensor(value) for value in raw]
+        if all(value is not None for value in values):
+            return Batch(tuple(values), {})
+    return _batch(raw, model)
 
 
 def _named(raw: Mapping[str, Any], model: nn.Module) -> Batch:
     labels = next((as_array("labels", raw[name]) for name in LABELS if name in raw), None)
     tensors = {name: _tensor(value) for name, value in raw.items() if name not in LABELS}
     values = {name: value for name, value in tensors.items() if value is not None}
-    parameters = inspect.signature(model.forward).parameters
-    takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    parameters = _parameters(model)
+    takes_all = not parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values())
     known = {name: value for name, value in values.items() if takes_all or name in parameters}
     if known:
         return Batch((), known, labels)

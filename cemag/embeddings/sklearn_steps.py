@@ -432,13 +432,15 @@ def _rising(inner: Any, X: Any, step: Step) -> Link:
         return lambda lead: link(lead[:, None] if columns == 1 else np.c_[0 * lead, lead])[:, 1]
     sums = step.sums()
     lead = sums[:, 0] if sums.shape[1] == 1 else sums[:, 1] - sums[:, 0]
-    found = _two_sided(np.asarray(inner.predict_proba(X)))[:, 1].astype(np.float64)
-    if np.allclose(found, expit(lead), rtol=1e-6, atol=1e-9):
+    given = _two_sided(np.asarray(inner.predict_proba(X)))[:, 1]
+    found = given.astype(np.float64)
+    near = {"rtol": 1e-6, "atol": 1e-9} if given.dtype.itemsize == 8 else {"rtol": 1e-4, "atol": 1e-6}
+    if np.allclose(found, expit(lead), **near):
         return expit
     sure = (found > 1e-6) & (found < 1 - 1e-6)
     if len(np.unique(lead[sure])) > 2:
         slope, offset = np.polyfit(lead[sure], logit(found[sure]), 1)
-        if slope > 0 and np.allclose(found, expit(slope * lead + offset), rtol=1e-6, atol=1e-9):
+        if slope > 0 and np.allclose(found, expit(slope * lead + offset), **near):
             return lambda lead: expit(slope * lead + offset)
     raise CemagError(
         f"{type(inner).__name__} gives probabilities that are no sigmoid of its sum, and a threshold is set "

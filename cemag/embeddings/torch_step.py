@@ -6,6 +6,7 @@ module or function they are of; weights and bias are those of all of these toget
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -34,6 +35,15 @@ class Source:
     rows: Tensor  # (..., d), as they lie in memory; of a wide convolution its input
     width: int = 0  # sums that are made of one vector
     wide: Call | None = None  # a convolution of more than one place
+    constant: Tensor | None = None  # what weighs the vectors first
+
+    def alike(self, other: Source) -> bool:
+        """Whether the same numbers weigh both, as those of one layer that is called several times."""
+        one, two = self.constant, other.constant
+        if one is None or two is None or one.shape != two.shape or one.dtype != two.dtype:
+            return False
+        forms = [(this.rows.shape[-1], this.wide and _geometry(this.wide)) for this in (self, other)]
+        return forms[0] == forms[1] and (one is two or torch.equal(one, two))
 
     @property
     def node(self) -> Node:
@@ -96,17 +106,19 @@ def _of_product(call: Call) -> Source:
     read = call.operand
     assert read is not None
     assert call.output is not None
+    constant = _constant(call)
     if call.name == "convolution":
         width = call.output.size[1]
         if is_pointwise(call):
-            return Source(read, read.tensor.movedim(1, -1), width)
-        return Source(read, read.tensor, width, call)
+            return Source(read, read.tensor.movedim(1, -1), width, constant=constant)
+        return Source(read, read.tensor, width, call, constant)
     rows = read.tensor
     if rows.ndim == 1:
         rows = rows[None]
     elif not call.is_left:
         rows = rows.transpose(-1, -2)
-    return Source(read, rows, _numel(call) * rows.shape[-1] // max(1, rows.numel()))
+    width = _numel(call) * rows.shape[-1] // max(1, rows.numel())
+    return Source(read, rows, width, constant=constant)
 
 
 def _of_summed(call: Call) -> Source:
@@ -114,7 +126,11 @@ def _of_summed(call: Call) -> Source:
     read = call.carries[-1]
     assert call.summed is not None
     rows = read.tensor.movedim(call.summed, -1)
-    return Source(read, rows, _numel(call) // max(1, rows.numel()))
+    return Source(read, rows, _numel(call) // max(1, rows.numel()), constant=_constant(call))
+
+
+def _constant(call: Call) -> Tensor | None:
+    return None if call.constant is None else call.constant.values().detach()
 
 
 def _numel(call: Call) -> int:
@@ -130,16 +146,21 @@ class Found:
     """A tensor of logits, and the vectors that it is made of."""
 
     target: Read
-    sources: tuple[Source, ...]
+    groups: tuple[tuple[Source, ...], ...]  # those that the same numbers weigh are one group
     wide: dict[Call, Any]  # key of the source of each wide convolution on the way
+    dtypes: frozenset[torch.dtype] = frozenset()  # of what was read on the way
 
     @property
-    def d(self) -> list[int]:
-        """Length of the vectors."""
-        return [one.start().shape[-1] if one.wide else one.rows.shape[-1] for one in self.sources]
+    def sources(self) -> tuple[Source, ...]:
+        """All of them, group by group."""
+        return tuple(source for group in self.groups for source in group)
+
+    def apart(self) -> Found:
+        """Return the same with every source on its own."""
+        return replace(self, groups=tuple((source,) for source in self.sources))
 
 
-def find(target: Read, *, marked: bool = False) -> Found:
+def find(target: Read, *, marked: bool = False, deep: bool = False) -> Found:
     """Find the vectors that make a tensor by products with constants and sums alone.
 
     Parameters
@@ -148,6 +169,8 @@ def find(target: Read, *, marked: bool = False) -> Found:
         Of a tape.
     marked : bool, default=False
         Whether only the products count that ran while the tape was marking.
+    deep : bool, default=False
+        Whether the first products of the network count where one follows another, and not the last.
 
     Examples
     --------
@@ -158,23 +181,30 @@ def find(target: Read, *, marked: bool = False) -> Found:
     >>> [tuple(one.rows.shape) for one in find(tape.read(out)).sources]
     [(2, 3)]
     """
-    search = _Search(marked)
-    sources = search.sources(target.node)
-    return Found(target, tuple(sources.values()), search.wide)
+    search = _Search(marked, deep)
+    groups: list[list[Source]] = []
+    for source in search.sources(target.node).values():
+        same = next((group for group in groups if group[0].alike(source)), None)
+        if same is None:
+            groups.append([source])
+        else:
+            same.append(source)
+    return Found(target, tuple(map(tuple, groups)), search.wide, frozenset(search.dtypes))
 
 
 class _Search:
     """Walks backwards along affine operations."""
 
-    def __init__(self, marked: bool) -> None:
-        self._marked = marked
+    def __init__(self, marked: bool, deep: bool) -> None:
+        self._marked, self._deep = marked, deep
         self._known: dict[Node, bool] = {}
         self.wide: dict[Call, Any] = {}
+        self.dtypes: set[torch.dtype] = set()
 
     def sources(self, node: Node) -> dict[Any, Source]:
         found: dict[Any, Source] = {}
         self._visit(node, found, set())
-        while any(self._joined(key, found) for key in list(found)):
+        while any(self._joined(key, found) for key in list(found)) or self._rooted(found):
             pass
         return found
 
@@ -201,9 +231,11 @@ class _Search:
         if call is None or node in seen or not self._reaches(node):
             return
         seen.add(node)
+        self.dtypes.update(one.tensor.dtype for one in call.reads.values() if one.node.depends)
         ways = self._ways(call)
         made = None
-        if self._weighs(call):
+        further = self._deep and call.operand is not None and self._reaches(call.operand.node)
+        if self._weighs(call) and not further:
             made = _of_product(call)
             ways = [one for one in ways if one is not call.operand]
         elif call.summed is not None and not ways:
@@ -263,6 +295,48 @@ class _Search:
             found.update(self._deeper(Source(one, one.tensor.movedim(axis, -1)), stops))
         return found
 
+    def _rooted(self, found: dict[Any, Source]) -> bool:
+        """Replace sources that are linear in one and the same vector by that: casts, scalings, BatchNorms."""
+        ways = {key: self._way_back(one) for key, one in found.items()}
+        met = Counter(root for way in ways.values() for root in way)
+        for key, way in ways.items():
+            root = next((one for one in way if met[one] > 1), key)
+            if root == key and met[key] < 2:
+                continue
+            to_it = [other for other, theirs in ways.items() if root in theirs]
+            source = way[root]
+            items = [(root, source) if one == to_it[0] else (one, found[one]) for one in found]
+            found.clear()
+            found.update((one, kept) for one, kept in items if one == root or one not in to_it)
+            return True
+        return False
+
+    def _way_back(self, own: Source) -> dict[Any, Source]:
+        """A source and what it is linear in, step by step, while that is a single one."""
+        way = {own.key: own}
+        while own.wide is None and (call := own.node.call) is not None:
+            axis = _axis(own, call)
+            whole = call.writes is None or (call.output is not None and call.output.whole)
+            if axis is None or call.rivals or not whole:
+                break
+            if call.operand is not None:
+                if not self._weighs(call) or axis != _product_axis(call) or call.carries:
+                    break
+                own = replace(_of_product(call), width=own.width)
+            else:
+                moving = [one for one in call.reads.values() if one.node.depends]
+                if call.name not in ROWWISE or moving != call.carries or len(moving) != 1:
+                    break
+                (one,) = moving
+                if one.tensor.ndim < -axis or one.tensor.shape[axis] != own.rows.shape[-1]:
+                    break
+                rows = one.tensor.movedim(axis, -1)
+                own = Source(one, rows, own.width, constant=own.constant)
+            if own.wide is not None or own.key in way:
+                break
+            way[own.key] = own
+        return way
+
     def _goes_on(self, node: Node) -> bool:
         """Whether a product lies further back, and only operations between that keep rows apart."""
         call = node.call
@@ -311,9 +385,8 @@ class Share:
     mode: Literal["each", "weighted", "first", "joined"]
     weights: Tensor
 
-    def vectors(self, source: Source, n: int, pulls: list[Tensor] | None) -> Tensor:
-        """Features (n, D) of the instances of a batch; `pulls` are gradients of `_pulls`."""
-        rows = source.values()
+    def vectors(self, rows: Tensor, n: int, pulls: list[Tensor] | None) -> Tensor:
+        """Features (n, D) of the instances of a batch, of its rows (R, d); `pulls` are those of `_pulls`."""
         if self.mode == "each":
             if len(rows) != n:
                 raise CemagError(f"its last linear step has {len(rows)} vectors for {n} instances")
@@ -346,6 +419,7 @@ class LinearStep:
     bias: Tensor
     shares: tuple[Share, ...]
     single: bool  # whether all classes come from one sum
+    apart: bool = False  # whether what the same numbers weigh is kept apart
 
     def features(self, found: Found, n: int) -> Tensor:
         """Features (n, D) of a batch.
@@ -355,21 +429,27 @@ class LinearStep:
         CemagError
             If its vectors are not those of the step.
         """
-        if len(found.sources) != len(self.shares):
+        found = found.apart() if self.apart else found
+        if len(found.groups) != len(self.shares):
             raise CemagError(
-                f"its last linear step weighs {len(found.sources)} kinds of vectors in one batch and "
+                f"its last linear step weighs {len(found.groups)} kinds of vectors in one batch and "
                 f"{len(self.shares)} in another"
             )
         pulls: list[list[Tensor]] | None = None
         if any(share.mode == "weighted" for share in self.shares):
             with torch.enable_grad():
                 z, starts = _again(found, n)
-                pulls = _pulls(z, starts, found.sources)
+                pulls = _pulls(z, starts, found)
         parts = [
-            share.vectors(source, n, None if pulls is None else pulls[i])
-            for i, (share, source) in enumerate(zip(self.shares, found.sources, strict=True))
+            share.vectors(_values(group), n, None if pulls is None else pulls[i])
+            for i, (share, group) in enumerate(zip(self.shares, found.groups, strict=True))
         ]
         return parts[0] if len(parts) == 1 else torch.cat([part.to(_widest(parts)) for part in parts], dim=1)
+
+
+def _values(group: Sequence[Source]) -> Tensor:
+    """Rows (R, d) of all sources of a group."""
+    return torch.cat([source.values() for source in group]) if len(group) > 1 else group[0].values()
 
 
 def _widest(parts: Sequence[Tensor]) -> torch.dtype:
@@ -401,21 +481,39 @@ def solve(found: Found, n: int) -> LinearStep:
     >>> step.weights.round(decimals=6), step.bias, step.shares[0].mode
     (tensor([[1., 2., 3.]], dtype=torch.float64), tensor([4.], dtype=torch.float64), 'weighted')
     """
+    if all(len(group) == 1 for group in found.groups):
+        return _solve(found, n)
+    try:
+        return _solve(found, n)
+    except CemagError:
+        return replace(_solve(found.apart(), n), apart=True)
+
+
+def _solve(found: Found, n: int) -> LinearStep:
     with torch.enable_grad():
         z, starts = _again(found, n)
-        pulls = _pulls(z, starts, found.sources)
-        plans = [_plan(own, source, n) for own, source in zip(pulls, found.sources, strict=True)]
+        pulls = _pulls(z, starts, found)
+        if not all(bool(torch.isfinite(one).all()) for own in pulls for one in own):
+            raise CemagError("its weights hold NaN or infinite values")
+        plans = [_plan(own, group, n) for own, group in zip(pulls, found.groups, strict=True)]
         weights: list[list[Tensor]] = [[] for _ in plans]
         for c in range(z.shape[1]):
             towards = torch.zeros_like(z)
             towards[:, c] = 1
-            own = _gradients(z, starts, found.sources, towards)
+            own = _gradients(z, starts, found, towards)
             for kept, plan, gradient in zip(weights, plans, own, strict=True):
                 kept.append(plan.taken(gradient))
     with torch.no_grad():
         bias = _again(found, n, nothing=True)[0]
+    if not bool(torch.isfinite(bias).all()):
+        raise CemagError("its bias holds NaN or infinite values, as where a class is masked")
     if bias.shape[1] > 1 and not torch.allclose(bias[0], bias, rtol=1e-4):
         bias = bias - bias.mean(dim=1, keepdim=True)  # a number of the instance, the same for all classes
+    if not torch.allclose(bias[0], bias, rtol=1e-4, atol=1e-5 * max(1e-3, float(bias.abs().max()))):
+        raise CemagError(
+            "it adds to its weighted sums what these weights did not make: a bias that differs from "
+            "instance to instance, as gates and embeddings give"
+        )
     shares = tuple(Share(plan.mode, torch.stack(kept)) for plan, kept in zip(plans, weights, strict=True))
     whole = torch.cat([share.weights for share in shares], dim=1)
     return LinearStep(whole, bias[0].clone(), shares, all(one.width == 1 for one in found.sources))
@@ -441,7 +539,15 @@ def _again(found: Found, n: int, *, nothing: bool = False) -> tuple[Tensor, list
     return replay.read(found.target).reshape(n, -1), starts
 
 
-def _gradients(z: Tensor, starts: list[Tensor], sources: Sequence[Source], towards: Tensor) -> list[Tensor]:
+def _gradients(z: Tensor, starts: list[Tensor], found: Found, towards: Tensor) -> list[Tensor]:
+    """Of each group, the gradient of its rows (R, d)."""
+    own = iter(_each_gradient(z, starts, found.sources, towards))
+    return [torch.cat([next(own) for _ in group]) for group in found.groups]
+
+
+def _each_gradient(
+    z: Tensor, starts: list[Tensor], sources: Sequence[Source], towards: Tensor
+) -> list[Tensor]:
     if not z.requires_grad:
         return [source.out_of(torch.zeros_like(start)) for source, start in zip(sources, starts, strict=True)]
     unique = list({id(one): one for one in starts}.values())
@@ -457,11 +563,11 @@ def _mix(n_classes: int, device: Any) -> Tensor:
     return torch.cos(torch.arange(1, n_classes + 1, dtype=torch.float64, device=device))
 
 
-def _pulls(z: Tensor, starts: list[Tensor], sources: Sequence[Source]) -> list[list[Tensor]]:
-    """Of each source, the gradient of a mixture of the logits, and the same with instances counted."""
+def _pulls(z: Tensor, starts: list[Tensor], found: Found) -> list[list[Tensor]]:
+    """Of each group, the gradient of a mixture of the logits, and the same with instances counted."""
     mix = _mix(z.shape[1], z.device).expand_as(z)
     counted = mix * torch.arange(1, len(z) + 1, dtype=z.dtype, device=z.device)[:, None]
-    plain, told = (_gradients(z, starts, sources, towards) for towards in (mix, counted))
+    plain, told = (_gradients(z, starts, found, towards) for towards in (mix, counted))
     return [list(pair) for pair in zip(plain, told, strict=True)]
 
 
@@ -500,8 +606,8 @@ class _Plan:
         return rows.sum(dim=0) if self.mode == "first" else rows.flatten()
 
 
-def _plan(pulls: list[Tensor], source: Source, n: int) -> _Plan:
-    """Say how the rows of a source make up vectors of instances."""
+def _plan(pulls: list[Tensor], group: Sequence[Source], n: int) -> _Plan:
+    """Say how the rows of a group make up vectors of instances."""
     plain, told = pulls
     size = (plain**2).sum(dim=1)
     if float(size.max()) == 0:
@@ -520,10 +626,10 @@ def _plan(pulls: list[Tensor], source: Source, n: int) -> _Plan:
         totals = torch.zeros(n, dtype=shares.dtype, device=shares.device).index_add_(0, places, shares)
         scale = float(totals.mean())
         return _Plan("weighted", row, scale if abs(scale) > EXACT else 1.0)
-    return _several(plain, places, source, n)
+    return _several(plain, places, group, n)
 
 
-def _several(plain: Tensor, places: Tensor, source: Source, n: int) -> _Plan:
+def _several(plain: Tensor, places: Tensor, group: Sequence[Source], n: int) -> _Plan:
     """Of rows that are weighed differently: they are repetitions, or parts of one longer vector."""
     refusal = CemagError("it weighs the features of its instances by numbers that differ from class to class")
     many = len(plain) // n
@@ -531,7 +637,7 @@ def _several(plain: Tensor, places: Tensor, source: Source, n: int) -> _Plan:
     active = plain.abs().amax(dim=1) > 0
     if many == 1 or len(plain) % n or bool((places[active] != order[active]).any()):
         raise refusal
-    values = source.values().reshape(n, many, -1)
+    values = _values(group).reshape(n, many, -1)
     if torch.equal(values, values[:, :1].expand_as(values)):
         return _Plan("first", per_instance=many)
     joined = plain.reshape(n, -1)

@@ -31,8 +31,14 @@ FIRST = (
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d",
     "adaptive_avg_pool1d", "upsample_nearest1d", "upsample_nearest2d", "upsample_linear1d",
     "upsample_bilinear2d", "tril", "triu", "im2col", "diagonal_copy", "unfold_copy", "view_copy",
-    "pixel_shuffle", "channel_shuffle",
+    "pixel_shuffle", "channel_shuffle", "_log_softmax",
 )  # fmt: skip
+# run again as it is: a log-softmax takes one number from every instance, which no softmax after it sees
+SAME = ("_to_copy", "clone", "contiguous", "_log_softmax")
+# change the form of a tensor in place, and nothing in its storage
+FORMS = {
+    "as_strided", "squeeze", "unsqueeze", "t", "transpose", "swapaxes", "swapdims", "detach",
+}  # fmt: skip
 # by name: the arguments in which an operation is affine together
 AFFINE: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("add", "sub", "rsub", "where"), ("self", "other")),
@@ -67,7 +73,7 @@ ELEMENTWISE = {"mul", "div"}
 BATCH_NORMS = {name for name, given in AFFINE.items() if given == ("input",)}
 # what usually follows the logits; what they are made of is remembered too
 ENDINGS = {
-    "_softmax", "_log_softmax", "sigmoid", "log_sigmoid_forward", "log", "exp", "clamp", "clamp_min",
+    "_softmax", "sigmoid", "log_sigmoid_forward", "log", "exp", "clamp", "clamp_min",
     "clamp_max", "logit", "log1p", "softmax", "log_softmax", "reciprocal", "_safe_softmax",
 }  # fmt: skip
 LONGEST = 300  # operations of one affine chain
@@ -136,6 +142,7 @@ class Call:
     rivals: list[Read] = field(default_factory=list)  # in each of which it is affine alone
     chosen: Read | None = None  # of the rivals
     operand: Read | None = None  # of a product with constants
+    constant: Read | None = None  # the weights of such a product, also of an elementwise one
     is_left: bool = True
     summed: int | None = None  # of an elementwise product: the axis over which it is summed
     output: Layout | None = None
@@ -219,9 +226,9 @@ class Tape(TorchDispatchMode):
             self._set(value, self.read(value).node)
         reads = [self.read(value) for value in tensors]
         depends = any(one.node.depends for one in reads)
-        if not schema.is_mutable and not depends:
-            return func(*args, **kwargs)
         name = schema.name.removeprefix("aten::").rstrip("_")
+        if (not schema.is_mutable and not depends) or (schema.is_mutable and name in FORMS):
+            return func(*args, **kwargs)
         call = _call(name, func, spec, values, iter(reads), args, kwargs) if depends else None
         old = [self.read(value) for value in written]
         kept = [_flat(value).clone() if call is not None and call.follows else None for value in written]
@@ -346,6 +353,7 @@ def _product(
         if given.get("rounding_mode") is None:
             call.carries += moving
         return
+    call.constant = next((one for one in sides if one is not None and not one.node.depends), None)
     if len(moving) == 2:
         call.rivals = moving
     elif moving and call.name in ELEMENTWISE:
@@ -451,7 +459,7 @@ class Replay:
             places = call.places.get(name)
             return given[places[0]] if places else None
 
-        if call.name in ("_to_copy", "clone", "contiguous"):
+        if call.name in SAME:
             return argument("self")
         if call.name == "copy":
             return argument("src")

@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cemag.errors import NotebookError, SpecError
+from cemag.errors import NotebookError, SpecError, check_known
 from cemag.files import refuse_target, written_whole
 from cemag.reproduction.publishing.cache import Cache, dependencies, file_digest
 from cemag.reproduction.publishing.execution import execute_all, execute_one
@@ -26,7 +26,7 @@ from cemag.reproduction.publishing.notebooks import TextNotebook, find_notebooks
 from cemag.reproduction.publishing.profiles import load_profile
 from cemag.reproduction.publishing.site import lay_out
 
-__all__ = ["BuildResult", "build_book", "html_folder", "run_notebook"]
+__all__ = ["BuildResult", "altered_pages", "build_book", "html_folder", "run_notebook", "why"]
 
 
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"  # version 1 has no __main__
@@ -108,6 +108,25 @@ def build_book(
     return BuildResult(index, tuple(executed), tuple(reused), rendered, seconds)
 
 
+def why(
+    root: Path, page: str, *, profile: str = "quick", overrides: Mapping[str, Any] | None = None
+) -> str | None:
+    """Say why the next build would run a notebook again, or None.
+
+    Raises
+    ------
+    UnknownNameError, SpecError
+        As for `build_book`; or there is no such notebook.
+    """
+    notebooks = find_notebooks(root / "notebooks")
+    name = check_known("notebook", Path(page).stem, [notebook.name for notebook in notebooks])
+    named = load_profile(root / "notebooks" / "profiles", profile)
+    parameters = share_parameters(notebooks, named.shared, named.own, overrides)
+    cache = Cache(root / "_build" / "executed" / profile, root / "cemag")
+    (notebook,) = (one for one in notebooks if one.name == name)
+    return cache.stale(notebook, parameters[name])
+
+
 @contextmanager
 def _alone(folder: Path, report: Any) -> Iterator[None]:
     """Let one build of a project at a time at its folder."""
@@ -153,7 +172,7 @@ def _renderer_digest() -> str:
 def _render(site: Path, digest: str, *, force: bool, report: Any) -> bool:
     """Have Jupyter Book render the site, every warning an error; False if nothing had changed."""
     stamp = site / "_build" / "rendered.json"
-    then, altered = _stamp(stamp), altered_pages(site)
+    then, altered = _stamp(stamp), _altered(site)
     if not force and then.get("digest") == digest and not altered:
         report("nothing changed since the last build")
         return False
@@ -173,8 +192,12 @@ def _render(site: Path, digest: str, *, force: bool, report: Any) -> bool:
     return True
 
 
-def altered_pages(site: Path) -> list[str]:
-    """Rendered files that are no longer as they were rendered, or are gone; empty where nothing was rendered."""
+def altered_pages(root: Path) -> list[str]:
+    """Rendered files that are no longer as they were rendered, or are gone; none where there is no book."""
+    return _altered(root / "_build" / "site")
+
+
+def _altered(site: Path) -> list[str]:
     then, now = _stamp(site / "_build" / "rendered.json").get("pages", {}), _pages(site)
     return [name for name, digest in then.items() if now.get(name) != digest]
 

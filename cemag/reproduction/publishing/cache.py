@@ -22,10 +22,11 @@ from typing import Any
 from cemag.files import written_whole
 from cemag.reproduction.publishing.notebooks import TextNotebook
 
-__all__ = ["Cache", "dependencies"]
+__all__ = ["Cache", "altered_copies", "dependencies"]
 
 NOT_RUN_BY_NOTEBOOKS = ("cli", "publishing")
 MAKES_THE_COPIES = ("publishing/execution.py", "publishing/notebooks.py")
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 Inputs = Mapping[str, Any]
 
 
@@ -118,6 +119,20 @@ class Cache:
         return found
 
 
+def altered_copies(folder: Path) -> list[str]:
+    """Executed copies in a folder of a `Cache` that are not as they were written, or are gone."""
+    found = []
+    for manifest in sorted(folder.glob("*.json")):
+        copy = manifest.with_suffix(".ipynb")
+        try:
+            written = json.loads(manifest.read_text(encoding="utf-8"))["copy"]
+        except (OSError, ValueError, LookupError, TypeError):
+            written = None
+        if written is None or file_digest(copy) != written:
+            found.append(copy.name)
+    return found
+
+
 def _difference(then: Inputs, now: Inputs) -> str | None:
     """Name the first thing that is not as it was."""
     for name, words in (("notebook", "the notebook"), ("parameters", "its parameters")):
@@ -138,7 +153,7 @@ def _changed(then: Any, now: Mapping[str, str]) -> str | None:
 
 
 def _meaning(path: Path) -> str:
-    """What a file of the package says: of Python, its syntax tree without docstrings; of others, the content."""
+    """What a file says: of Python, the syntax tree without docstrings; of others, the content."""
     content = path.read_bytes()
     if path.suffix == ".py":
         try:
@@ -146,9 +161,8 @@ def _meaning(path: Path) -> str:
         except (SyntaxError, ValueError):
             return content.hex()
         for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                if ast.get_docstring(node, clean=False) is not None:
-                    node.body = node.body[1:]
+            if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:]
         return ast.dump(tree)
     return content.hex()
 

@@ -3,8 +3,11 @@
 import json
 import re
 import shutil
+import threading
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
@@ -317,11 +320,30 @@ def test_one_notebook_runs_alone_with_other_parameters(project, tmp_path):
         run_notebook(project / "notebooks" / "none.md", {}, tmp_path / "out.ipynb")
 
 
+@pytest.mark.book
+def test_where_a_notebook_failed_is_shown_to_whom_asks(project, tmp_path, monkeypatch, capsys):
+    path = write(project / "notebooks", "first", "def inner():\n    return 1 / 0\n\ninner()")
+    for asked in ("", "1"):
+        monkeypatch.setenv("CEMAG_TRACEBACK", asked)
+        with pytest.raises(NotebookError, match=r"ZeroDivisionError: division by zero$"):
+            run_notebook(path, {}, tmp_path / "out.ipynb")
+        assert ("return" in capsys.readouterr().err) == bool(asked)
+
+
 def test_serving_needs_a_book_and_a_free_port(tmp_path):
     with pytest.raises(CemagError, match="no book at"):
         serve(tmp_path, 0)
     with make_server(tmp_path) as server, pytest.raises(CemagError, match="choose another with --port"):
         make_server(tmp_path, server.server_address[1])
+
+
+def test_a_name_that_no_file_can_have_is_not_found(tmp_path, capsys):
+    with make_server(tmp_path) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(HTTPError, match="404"):
+            urlopen(f"http://127.0.0.1:{server.server_address[1]}/%00")
+        server.shutdown()
+    assert capsys.readouterr().err == ""
 
 
 def test_two_drawings_of_one_chart_have_places_of_their_own():
