@@ -44,7 +44,7 @@ def main() -> None:
     except CemagError as error:
         status = _complain(str(error), 2)
     except KeyboardInterrupt:
-        status = 130
+        status = _complain("interrupted; what is stored stays, and the same command goes on from there", 130)
     except ModuleNotFoundError as error:  # `extra` names those that this package asks for
         status = _complain(f'{error.name or error} is not installed: pip install "cemag[all]"', 2)
     except Exception as error:
