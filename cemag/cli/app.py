@@ -32,6 +32,7 @@ Parameters = Annotated[
 StoreOption = Annotated[Path | None, typer.Option("--store", help="Folder of run records.")]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes; one a core by default.")]
 
+INTERRUPTED = 130
 Device = Annotated[str, typer.Option(help="Where networks are trained: auto, cpu or cuda.")]
 
 
@@ -39,12 +40,15 @@ def main() -> None:
     """Run the command line."""
     try:
         status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        if status == INTERRUPTED:  # typer's own answer to Ctrl-C, without a word
+            raise KeyboardInterrupt
     except NotebookError as error:
         status = _complain(str(error), 1)
     except CemagError as error:
         status = _complain(str(error), 2)
     except KeyboardInterrupt:
-        status = _complain("interrupted; what is stored stays, and the same command goes on from there", 130)
+        said = "interrupted; what is stored stays, and the same command goes on from there"
+        status = _complain(said, INTERRUPTED)
     except ModuleNotFoundError as error:  # `extra` names those that this package asks for
         status = _complain(f'{error.name or error} is not installed: pip install "cemag[all]"', 2)
     except Exception as error:
