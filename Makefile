@@ -9,7 +9,7 @@ UV := $(shell command -v uv 2>/dev/null || echo _build/uv/bin/uv)
 # byte code is compiled once and kept, wherever the caller's shell says otherwise: every kernel and worker starts faster
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help book pdf conf test check serve bench lock clean
+.PHONY: help book pdf conf test check verify serve bench lock clean
 
 help:  ## list what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -34,6 +34,9 @@ check: $(READY)  ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+verify: $(READY)  ## hold the published numbers against the records, and some of those against what comes out now
+	@$(BIN)/cemag verify --sample 5 --budget 4m
+
 bench: $(READY)  ## print how the package compares with plain loops and with the fits
 	$(BIN)/python benchmarks/bench_metrics.py
 	$(BIN)/python benchmarks/bench_eos.py
@@ -42,7 +45,7 @@ bench: $(READY)  ## print how the package compares with plain loops and with the
 
 lock: $(UV)  ## bring requirements.lock in step with pyproject.toml (UPGRADE=--upgrade: newer versions)
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 $(UPGRADE) \
-	  --no-annotate --no-header --no-emit-index-url -o requirements.lock
+	  --generate-hashes --no-annotate --no-header --no-emit-index-url -o requirements.lock
 
 clean:  ## remove what was built, keep the environment
 	rm -rf _build
@@ -50,7 +53,7 @@ clean:  ## remove what was built, keep the environment
 $(READY): requirements.lock pyproject.toml | $(UV)
 	@echo "setting up $(VENV)"
 	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
-	@VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --compile-bytecode requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --require-hashes --compile-bytecode requirements.lock
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --editable .
 	@touch $@
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from secrets import token_hex
 
 from cemag.errors import CemagError, one_line
 
@@ -48,7 +47,7 @@ def written_whole(path: str | os.PathLike[str], error: type[CemagError] = CemagE
     ['a.txt']
     """
     target = Path(path)
-    scratch = target.with_name(f".{target.name}.{os.getpid()}.{token_hex(4)}.part")
+    scratch = target.with_name(f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.part")
     try:
         refuse_target(target, error)
         yield scratch

@@ -25,7 +25,9 @@ SETTINGS = {
     "CEMAG_NETWORKS": Setting("folder of trained networks", "`_build/networks`"),
     "CEMAG_BOOK_URL": Setting("address of the book that reports link to", "no links"),
     "CEMAG_REPOSITORY": Setting("address of the project, for the book's links to it", "no such links"),
-    "CEMAG_TRACEBACK": Setting("1: show where an unexpected error came from", "one line an error"),
+    "CEMAG_TRACEBACK": Setting(
+        "1: show where an unexpected error, or one in a notebook, came from", "one line per error"
+    ),
     "CEMAG_BOOK": Setting("1: draw charts for the book's pages; set by `cemag book`", "not set"),
     "CEMAG_READS": Setting("file that lists the records read; set by `cemag book`", "not set"),
 }

@@ -112,10 +112,11 @@ def test_t1_a_bias_against_the_prediction_asks_for_at_least_so_many(ce):
     assert (found["required"] >= least)[decided].all()
 
 
-def test_t1_lower_bound_is_attained_by_equal_ces():
-    assert theory.required_at_least(np.ones((1, 9)), -4.0)[0] == 5
-    ce = ClassificationEmbeddings(np.ones((1, 9)), np.ones((1, 9)), [-4.0])
-    assert per_instance(ce)["required"][0] == 5
+@pytest.mark.parametrize(("bias", "needed"), [(-4.0, 5), (-18.0, 19), (-17.5, 18)])
+def test_t1_lower_bound_is_attained_by_equal_ces(bias, needed):
+    assert theory.required_at_least(np.ones((1, 20)), bias)[0] == needed
+    ce = ClassificationEmbeddings(np.ones((1, 20)), np.ones((1, 20)), [bias])
+    assert per_instance(ce)["required"][0] == needed
 
 
 def test_t1_in_terms_of_share_and_coherence():
@@ -154,16 +155,31 @@ def test_t2_both_bounds_are_attained():
     assert theory.top_share_between(one.participation_ratio, 5)[0][0] == pytest.approx(one.top_share[0])
 
 
+def test_t2_the_upper_bound_is_neared_where_the_rest_is_spread_over_very_many():
+    magnitudes = np.r_[np.full(500, 0.7 / 500), np.full(4500, 0.3 / 4500)][None]
+    found = of_magnitudes(magnitudes)
+    assert found.top_share[0] == pytest.approx(0.7)
+    assert theory.top_share_between(found.participation_ratio, 5000)[1][0] == pytest.approx(0.7, rel=0.02)
+
+
+@given(st.floats(1.5, 40), st.sampled_from([64, 294]), st.sampled_from([0.01, 0.1, 0.25]))
+def test_t2_the_lower_bound_is_where_the_theorems_inequality_is_an_equation(ratio, d, share):
+    s, m = float(theory.top_share_between(ratio, d, share)[0]), n_top(d, share)
+    assert s**2 + s * (1 - s) / m == pytest.approx(1 / ratio) or s == m / d
+
+
 @pytest.mark.parametrize(
     ("law", "draw"),
     [
-        (theory.half_normal(), lambda rng, n: rng.standard_normal(n)),
-        (theory.normal_product(), lambda rng, n: rng.standard_normal(n) * rng.standard_normal(n)),
-        (theory.log_normal(0.8), lambda rng, n: rng.lognormal(0, 0.8, n)),
-        (theory.log_normal(1.2816), lambda rng, n: rng.lognormal(0, 1.2816, n)),
+        (lambda: theory.half_normal(), lambda rng, n: rng.standard_normal(n)),
+        (lambda: theory.normal_product(), lambda rng, n: rng.standard_normal(n) * rng.standard_normal(n)),
+        (lambda: theory.log_normal(0.8), lambda rng, n: rng.lognormal(0, 0.8, n)),
+        (lambda: theory.log_normal(1.2816), lambda rng, n: rng.lognormal(0, 1.2816, n)),
     ],
+    ids=["half-normal", "product", "log-normal 0.8", "log-normal 1.28"],
 )
 def test_t2_laws_are_what_very_many_draws_give(law, draw):
+    law = law()
     found = of_magnitudes(np.abs(draw(np.random.default_rng(2), 400_000))[None])
     assert found.top_share[0] == pytest.approx(law.top_share, abs=0.006)
     assert found.participation_ratio[0] / 400_000 == pytest.approx(law.participation, rel=0.1)
@@ -226,6 +242,24 @@ def test_t3c_of_a_minority_only_the_mean_counts_as_the_majority_grows():
 def test_t3c_a_mean_outside_the_majority_has_no_limit():
     with pytest.raises(DataError, match="minority_mean does not lie within the majority"):
         theory.vast_majority_weights(np.random.default_rng(0).random((50, 2)), [5.0, 5.0])
+
+
+@pytest.mark.parametrize("class_weight", [None, {0: 1, 1: 30}])
+def test_t3d_separable_classes_have_the_max_margin_direction_whatever_their_weights(class_weight):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import SVC
+
+    rng = np.random.default_rng(11)
+    X = np.concatenate([rng.normal(size=(200, 2)), rng.normal([6.0, 3.0], [0.5, 1.5], size=(10, 2))])
+    y = np.repeat([0, 1], [200, 10])
+    margin = SVC(kernel="linear", C=1e6).fit(X, y).coef_[0]
+    assert (SVC(kernel="linear", C=1e6).fit(X, y).predict(X) == y).all()
+    fitted = LogisticRegression(C=1e7, class_weight=class_weight, tol=1e-10, max_iter=20_000).fit(X, y)
+    means = X[y == 1].mean(axis=0) - X[y == 0].mean(axis=0)
+    to_margin, to_means = (
+        fitted.coef_[0] @ v / np.linalg.norm(fitted.coef_) / np.linalg.norm(v) for v in (margin, means)
+    )
+    assert to_margin > 0.995 > to_means
 
 
 # ---------------------------------------------------------------- T4

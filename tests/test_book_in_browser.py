@@ -1,5 +1,6 @@
 """The built book, in a browser with no network: charts drawn and described, pages light and for everyone."""
 
+import csv
 import re
 import threading
 import zlib
@@ -8,12 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from cemag.metrics import Rule, measure, required
+from cemag.reproduction.charts.explorer import name_of
 from cemag.reproduction.publishing import build_book, html_folder
 from cemag.reproduction.publishing.serve import make_server
+from cemag.reproduction.runs import explorables
 from tests.in_browser import CHROMIUM, DRAWN, contrast
 
 ROOT = Path(__file__).parents[1]
+CHARTS = {"logistic": 9, "svm": 9, "cnn": 5, "cnn_required": 7, "cnn_frequency": 3}
 TEXT_PAGE, ANY_PAGE = 400_000, 1_500_000  # bytes that a first visit takes
+PLANNED = Rule("magnitude", "shared", "stable", False)
 LIVE = "[...document.querySelectorAll('.cemag-chart')].every(c => c.classList.contains('cemag-is-live'))"
 SCROLL = """async () => {
   for (let y = 0; y < document.body.scrollHeight; y += 500) {
@@ -38,26 +44,45 @@ def book():
         server.shutdown()
 
 
+@pytest.fixture
+def opened(book, browser):
+    """Open pages that refuse every other host and note what went wrong."""
+    contexts = []
+
+    def open_one(**settings):
+        context = browser.new_context(**{"viewport": {"width": 1300, "height": 900}, **settings})
+        contexts.append(context)
+        context.set_default_timeout(60_000)  # a busy machine draws slowly
+        page = context.new_page()
+        page.elsewhere, page.errors = [], []
+
+        def guard(route):
+            if route.request.url.startswith((book, "data:", "blob:")):
+                route.continue_()
+            else:
+                page.elsewhere.append(route.request.url)
+                route.abort()
+
+        page.route("**/*", guard)
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and page.errors.append(message.text))
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def page(opened):
+    return opened()
+
+
 @pytest.fixture(params=["light", "dark"])
-def page(request, book, browser):
-    """A page that refuses every other host and notes what went wrong."""
-    context = browser.new_context(color_scheme=request.param, viewport={"width": 1300, "height": 900})
-    context.set_default_timeout(60_000)  # a busy machine draws slowly
-    page = context.new_page()
-    page.elsewhere, page.errors, page.scheme = [], [], request.param
-
-    def guard(route):
-        if route.request.url.startswith((book, "data:", "blob:")):
-            route.continue_()
-        else:
-            page.elsewhere.append(route.request.url)
-            route.abort()
-
-    page.route("**/*", guard)
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.on("console", lambda message: message.type == "error" and page.errors.append(message.text))
-    yield page
-    context.close()
+def page_in_both(request, opened):
+    page = opened(color_scheme=request.param)
+    page.scheme = request.param
+    return page
 
 
 def pages():
@@ -75,34 +100,40 @@ def visit(page, address):
 
 
 @pytest.mark.parametrize("name", pages())
-def test_page_is_whole_without_a_network(page, book, name):
+def test_page_is_whole_without_a_network_and_has_no_serious_fault_in_light_and_dark(page, book, name):
     sizes = []
     page.on("response", lambda answer: sizes.append(int(answer.headers.get("content-length", 0))))
     visit(page, book + name)
     for chart in page.locator(".cemag-chart").evaluate_all(DRAWN):
         assert chart["marks"] >= 4, chart
         assert min(chart["width"], chart["height"]) > 100, chart
-    assert page.elsewhere == []
-    assert page.errors == []
+    if n := CHARTS.get(Path(name).stem):
+        assert page.locator(".cemag-live svg.marks").count() == page.locator("figcaption").count() == n
+        assert "claim" in page.locator("table.cemag-verdicts").inner_text()
     assert sum(sizes) < ANY_PAGE
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+    faults = grave_faults(page)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    faults |= grave_faults(page, only=["color-contrast", "link-in-text-block"])  # all that the dark changes
+    assert faults == set()
+    assert page.elsewhere == []
+    assert page.errors == []
 
 
-@pytest.mark.parametrize("name", pages())
-def test_page_has_no_serious_fault_for_those_who_cannot_see_it_well(page, book, name):
+def grave_faults(page, only=None):
+    """Serious and critical faults that axe finds, all of them or those of some rules only."""
     place = find_spec("axe_playwright_python")
     if place is None:
         pytest.skip("axe-playwright-python is not installed")
-    visit(page, book + name)
     page.evaluate(Path(place.origin).with_name("axe.min.js").read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations'], preload: false})")["violations"]
-    grave = {
+    options = {"resultTypes": ["violations"], "preload": False} | ({"runOnly": only} if only else {})
+    return {
         (fault["id"], node["html"][:200])
-        for fault in found
+        for fault in page.evaluate("options => axe.run(document, options)", options)["violations"]
         if fault["impact"] in ("serious", "critical")
         for node in fault["nodes"]
     }
-    assert grave == set()
 
 
 @pytest.fixture(scope="module")
@@ -136,10 +167,11 @@ def _on_disk(address, book):
 
 
 @pytest.mark.parametrize("name", pages())
-def test_page_on_a_phone_says_where_something_is_beyond_its_edge(book, browser, name):
-    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    page = context.new_page()
+def test_page_on_a_phone_in_the_dark_says_where_something_is_beyond_its_edge(opened, book, name):
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    page = opened(color_scheme="dark", **phone)
     visit(page, book + name)
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     assert page.evaluate("document.documentElement.scrollWidth <= 391")
     silent = page.evaluate(
         """() => [...document.querySelectorAll('.bd-article *')].filter(one =>
@@ -148,8 +180,9 @@ def test_page_on_a_phone_says_where_something_is_beyond_its_edge(book, browser, 
              && !(one.classList.contains('cemag-scrolls') && one.tabIndex === 0)
            ).map(one => one.outerHTML.slice(0, 120))"""
     )
-    context.close()
     assert silent == []
+    assert page.elsewhere == []
+    assert page.errors == []
 
 
 def test_search_quotes_the_pages_also_when_they_are_opened_as_files(book, browser):
@@ -183,33 +216,115 @@ def test_the_whole_book_prints_to_a_pdf_without_blank_pages(book, tmp_path):
         assert len(re.findall(rb"\bT[jJ]\b", drawn)) > 3  # the number of the page alone is one
 
 
-CHARTS = {"logistic": 9, "svm": 9, "cnn": 5, "cnn_required": 7, "cnn_frequency": 3}
-
-
-def test_result_chapters_have_all_their_charts(page, book):
-    for name, n in CHARTS.items():
-        visit(page, f"{book}notebooks/{name}.html")
-        assert page.locator(".cemag-live svg.marks").count() == n
-        assert page.locator("figcaption").count() == n
-        assert "claim" in page.locator("table.cemag-verdicts").inner_text()
-
-
-def test_the_scorecard_has_a_row_a_claim_and_family_that_leads_to_its_chapter_runs_and_data(page, book):
+def test_each_row_of_the_scorecard_leads_to_its_figure_data_runs_and_command(opened, book):
+    page = opened(permissions=["clipboard-read", "clipboard-write"])
     visit(page, book + "notebooks/scorecard.html")
-    assert page.locator(".cemag-live svg.marks").count() == 2
     table = page.locator("table.cemag-verdicts")
     assert table.locator("tbody tr.cemag-claim").count() == 7
     rows = table.locator("tbody tr:not(.cemag-claim)")
     assert rows.count() == 21
+    names, figures = set(), set()
     for i in range(21):
-        assert rows.nth(i).locator(".verdict").count() >= 1
-        assert rows.nth(i).locator("a").all_inner_texts() == ["chapter", "runs", "data", "plan"]
-    links = set(table.locator("a").evaluate_all("all => all.map(link => link.href.split('#')[0])"))
-    assert all(page.request.get(link).ok for link in links)
-    anchors = table.locator("a").evaluate_all("all => all.map(link => link.getAttribute('href'))")
-    assert all(page.locator(a).count() == 1 for a in anchors if a.startswith("#"))
-    rows.first.locator("summary").click()
-    assert "cemag grid" in rows.first.inner_text()
+        row = rows.nth(i)
+        assert row.locator(".verdict").count() >= 1
+        links = {
+            a.inner_text(): a.evaluate("link => link.href") for a in row.locator("td:last-child a").all()
+        }
+        assert list(links) == ["figure", "data", "runs", "plan"]
+        figures.add(links["figure"])
+        names.add(row.locator("a[download]").get_attribute("download"))
+        cases = list(csv.DictReader(page.request.get(links["data"]).text().splitlines()))
+        assert len(cases) >= 3
+        assert {"dataset", "contrast", "low", "high", "n", "decision"} <= set(cases[0])
+        row.get_by_role("link", name="runs").click()
+        behind = page.locator(f"details[id='{links['runs'].partition('#')[2]}']")
+        assert behind.evaluate("one => one.open")
+        record = behind.locator("li a").first.evaluate("link => link.href")
+        assert page.request.get(record).body()[:4] == b"PAR1"
+        assert behind.locator("li code").count() >= 3
+        command = behind.locator("code.cemag-command").inner_text()
+        assert re.match(r"cemag (grid|images) --\w+ ", command)
+        behind.get_by_role("button", name="copy the command").click()
+        assert page.evaluate("navigator.clipboard.readText()") == command
+    assert len(names) == 21
+    for target in figures:
+        address, _, anchor = target.partition("#")
+        assert re.search(rf'<figure\b[^>]*\bid="{anchor}"', page.request.get(address).text()), target
+
+
+@pytest.mark.parametrize("name", [name for name in pages() if name.startswith("notebooks/")])
+def test_each_figure_says_what_it_rests_on_and_how_to_run_it_again(still, book, name):
+    still.goto(book + name)
+    for figure in still.locator("figure:has(.cemag-chart)").all():
+        said = figure.locator("details.cemag-details")
+        words = said.text_content()
+        assert "rows as CSV" in words
+        assert figure.get_attribute("id") in words
+        assert (
+            said.locator("code.cemag-command").text_content() == f"cemag run {name.removesuffix('.html')}.md"
+        )
+        caption = figure.locator("figcaption .caption-text").inner_text()
+        assert re.match(r"[^.?!]{15,}", caption)
+
+
+def test_the_explorer_counts_as_the_package_does_and_the_bias_moves_recall_and_no_ce(opened, book):
+    page = opened()
+    visit(page, book + "notebooks/explorer.html")
+    for one in explorables():
+        name = name_of(one)
+        page.select_option("[data-part=set]", name)
+        page.locator(f".cemag-explorer-live[data-set={name}]").wait_for()
+        for model, ce in one.models.items():
+            counted = page.evaluate("which => cemagExplorer.counts(...which)", [name, model])
+            known = required(ce, ce.classes[ce.predictions]).per_instance
+            assert counted == {rule.name: k.tolist() for rule, k in known.items()}, (name, model)
+            if model == "none" and name in ("cnn-miniplaces", "logistic-us_crime"):
+                _means_are_those_of_measure(one, ce, counted)
+        before, after = (
+            page.evaluate("which => cemagExplorer.recalls(...which)", [name, "none", s]) for s in (0, 3)
+        )
+        ce = one.models["none"]
+        assert before == pytest.approx(
+            [(ce.predictions[one.labels == c] == c).mean() for c in set(one.labels)]
+        )
+        assert sum(after[c] for c in one.minority) > sum(before[c] for c in one.minority)
+    page.locator("section:has-text('Only the bias moves') input[type=range]").last.fill("3")
+    said = page.locator(".cemag-effect").inner_text()
+    assert re.search(r"Minority recall \d+ % → \d+ %", said)
+    assert "that changed: 0 of" in said
+
+
+def _means_are_those_of_measure(one, ce, counted):
+    """The table that `cemag.measure` gives of the same instances has the mean of the same counts."""
+    table = measure(ce, ce.classes[one.labels], rules=[PLANNED])["required"].to_pandas()
+    right = ce.without_bias().predictions == one.labels
+    for c, row in enumerate(table.itertuples()):
+        chosen = [
+            k
+            for k, ok, label in zip(counted[PLANNED.name], right, one.labels, strict=True)
+            if ok and label == c
+        ]
+        assert row.n == len(chosen)
+        assert not chosen or row.mean == pytest.approx(sum(chosen) / len(chosen))
+
+
+def test_the_explorer_is_played_with_by_keyboard_in_a_page_opened_as_a_file(browser, book):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto((html_folder(ROOT) / "notebooks" / "explorer.html").as_uri())
+    page.locator(".cemag-sum-row input").first.focus()
+    for _ in range(3):
+        page.keyboard.press("Space")
+        page.keyboard.press("ArrowDown")
+    assert "With 61 of its 64 CEs" in page.locator(".cemag-said").inner_text()
+    page.get_by_role("button", name="Drop until it flips").click()
+    assert "the prediction flips to" in page.locator(".cemag-said").inner_text()
+    page.get_by_role("button", name="keep 1 CEs, first count").first.click()
+    assert "it still says" in page.locator(".cemag-said").inner_text()
+    page.select_option("[data-part=set]", "logistic-us_crime")
+    page.locator(".cemag-sum-row").nth(100).wait_for()
+    assert "set=logistic-us_crime" in page.url
+    context.close()
 
 
 def test_the_report_of_an_audit_is_shown_and_offered(page, book):
@@ -229,6 +344,23 @@ def test_a_control_changes_its_chart(page, book):
     chart.locator("select[name=choose_unit]").select_option("number of CEs")
     page.wait_for_timeout(500)
     assert chart.locator("svg.marks").inner_html() != before
+
+
+def test_one_choice_sets_all_charts_of_a_page_and_stays_in_its_address(page, book):
+    visit(page, book + "notebooks/logistic.html")
+    controls = page.locator("select[name=choose_ranking]")
+    assert controls.count() == 3
+    controls.first.select_option("signed")
+    chosen = (
+        "[...document.querySelectorAll('select[name=choose_ranking]')].every(one => one.value === 'signed')"
+    )
+    page.wait_for_function(chosen)
+    assert "ranking=signed" in page.url
+    page.reload()
+    page.evaluate(SCROLL)
+    page.wait_for_function(LIVE)
+    page.wait_for_function(chosen)
+    assert page.errors == []
 
 
 def test_a_reader_chooses_a_class_and_hovers_for_a_feature(page, book):
@@ -257,7 +389,8 @@ def test_pictures_of_the_gallery_are_shown(page, book):
     assert pictures.evaluate_all("all => all.every(image => image.naturalWidth >= 8 && image.alt)")
 
 
-def test_chart_text_stands_out_from_the_page(page, book):
+def test_chart_text_stands_out_from_the_page(page_in_both, book):
+    page = page_in_both
     visit(page, book + "notebooks/embeddings.html")
     page.locator(".cemag-live svg.marks").first.wait_for()
     ink, paper = page.evaluate(

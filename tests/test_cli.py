@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cemag.reproduction import verification
 from cemag.reproduction.runs import ImageRunSpec, PublishedStore, RunSpec, RunStore, image_specs, run
 
 SPEC = RunSpec(dataset="breast_cancer", augmenter="ros")
@@ -314,10 +315,58 @@ def test_doctor_tells_of_data_and_stores(cemag, store, record):
         assert part in out
 
 
+def test_an_interrupted_command_says_that_it_goes_on_from_there(cemag, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cemag.reproduction.runs.run_grid", interrupted)
+    status, out, err = cemag("grid", "--datasets", "breast_cancer")
+    assert (status, out) == (130, "")
+    assert err == "cemag: interrupted; what is stored stays, and the same command goes on from there\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["verify", "--budget", "ten"], ["budget is 'ten'", "such as 10m"]),
+        (["verify", "--claim", "C9"], ["unknown claim 'C9'"]),
+        (["verify", "--json", "nowhere/a.json"], ["no such folder nowhere"]),
+        (["verify", "--junit", "."], ["is not a regular file"]),
+        (["why", "logistik"], ["unknown notebook 'logistik'", "'logistic'?"]),
+    ],
+)
+def test_what_cannot_be_verified_or_asked_is_refused_before_any_check(cemag, arguments, says):
+    refused(cemag(*arguments), *says)
+
+
+def test_what_is_verified_is_written_for_people_and_for_machines(cemag, monkeypatch, tmp_path):
+    checks = [verification.Check("stored", "verdicts", "not confirmed", "C1: open, now holds", 0.1)]
+    monkeypatch.setattr(verification, "verify", lambda **asked: iter(checks))
+    status, out, _ = cemag("verify", "--json", str(tmp_path / "a.json"), "--junit", str(tmp_path / "a.xml"))
+    assert status == 1
+    assert "not confirmed stored          verdicts: C1: open, now holds" in out
+    assert "0 of 1 confirmed" in out
+    assert json.loads((tmp_path / "a.json").read_text())["status"] == 1
+    assert 'failures="1"' in (tmp_path / "a.xml").read_text()
+
+
 def test_help_of_every_command_is_there(cemag):
     status, out, _ = cemag("--help")
     assert status == 0
-    for command in ("run", "grid", "images", "list", "show", "publish", "book", "serve", "doctor"):
+    commands = (
+        "run",
+        "grid",
+        "images",
+        "list",
+        "show",
+        "publish",
+        "verify",
+        "book",
+        "why",
+        "serve",
+        "doctor",
+    )
+    for command in commands:
         assert command in out
         assert cemag(command, "-h")[0] == 0
 

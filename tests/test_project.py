@@ -20,6 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ORDER = [
     {"__main__"},
     {"cli"},
+    {"reproduction.verification"},
     {"reproduction.publishing", "reproduction.languages"},
     {"reproduction.charts"},
     {"reproduction.claims"},
@@ -75,10 +76,11 @@ def test_environment_yml_is_in_step_with_pyproject():
     assert listed[-1] == {"pip": [*from_pip, "--editable ."]}
 
 
-def test_lock_pins_every_requirement_exactly_and_names_no_index():
-    lines = (ROOT / "requirements.lock").read_text().split("\n")
-    pins = [line for line in lines if line.strip()]
-    assert all(re.match(r"^[A-Za-z0-9._-]+(\[[a-z,]+\])?==\S+( ; .+)?$", line) for line in pins)
+def test_lock_pins_every_requirement_by_version_and_hash_and_names_no_index():
+    entries = (ROOT / "requirements.lock").read_text().replace("\\\n", "").strip().split("\n")
+    pins = [entry.partition(" --hash=")[0].strip() for entry in entries]
+    assert all(re.match(r"^[A-Za-z0-9._-]+(\[[a-z,]+\])?==\S+( ; .+)?$", pin) for pin in pins)
+    assert all(re.search(r"( +--hash=sha256:[0-9a-f]{64})+$", entry) for entry in entries)
     names = {re.split(r"[\[=]", line)[0].lower() for line in pins}
     asked = requirements("all")
     assert asked == requirements(*PROJECT["optional-dependencies"])

@@ -58,14 +58,42 @@
     });
   }
 
+  var drawn = []; // views of the page, each with its place
+
+  // one choice for the whole page: controls of one name are set together, and stay in the address
+  function share(view, place) {
+    place.querySelectorAll("select[name^=choose_]").forEach(function (select) {
+      var name = select.name, wanted = window.cemagAddress.read()[name.slice(7)];
+      if (offers(select, wanted)) view.signal(name, wanted).run();
+      view.addSignalListener(name, function (_, value) { spread(name, value, view); });
+    });
+    drawn.push({view: view, place: place});
+  }
+
+  function offers(select, value) {
+    return Array.from(select.options).some(function (option) { return option.textContent === value; });
+  }
+
+  function spread(name, value, from) {
+    var chosen = {};
+    chosen[name.slice(7)] = value;
+    window.cemagAddress.write(chosen);
+    drawn.forEach(function (one) {
+      var select = one.place.querySelector('select[name="' + name + '"]');
+      if (one.view === from || !select || !offers(select, value) || one.view.signal(name) === value) return;
+      one.view.signal(name, value).runAsync();
+    });
+  }
+
   function draw(place) {
     Promise.all([load(place.dataset.vega), load(place.dataset.script)]).then(function () {
       var live = document.createElement("div");
       live.className = "cemag-live";
       place.appendChild(live);
       var actions = {export: true, source: true, compiled: false, editor: false};
-      return window.vegaEmbed(live, charts[place.id], {renderer: "svg", actions: actions}).then(function () {
+      return window.vegaEmbed(live, charts[place.id], {renderer: "svg", actions: actions}).then(function (embedded) {
         name_controls(live);
+        share(embedded.view, place);
         place.classList.add("cemag-is-live");
         hint(place);
       });

@@ -215,8 +215,10 @@
       var c = set.labels[row];
       window.cemagAddress.write({set: set.name, model: model.name, instance: set.instances[row]});
       var focused = document.activeElement && document.activeElement.dataset ? document.activeElement.dataset.part : "";
+      live.dataset.set = set.name;
       live.replaceChildren(choices(c), pictures(c), sum_part(), counts_part(), bias_part());
       restart();
+      window.dispatchEvent(new Event("resize")); // what now is wider than the screen says so
       var again = focused && live.querySelector('[data-part="' + focused + '"]');
       if (again) again.focus();
     }

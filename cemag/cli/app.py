@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 
 from cemag.cli.audit import audit, compare
 from cemag.errors import CemagError, NotebookError, SpecError
-from cemag.files import refuse_target
+from cemag.files import refuse_target, written_whole
 
 if TYPE_CHECKING:
     from cemag.reproduction.runs import AnySpec, RunRecord
@@ -31,6 +32,7 @@ Parameters = Annotated[
 StoreOption = Annotated[Path | None, typer.Option("--store", help="Folder of run records.")]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes; one a core by default.")]
 
+INTERRUPTED = 130
 Device = Annotated[str, typer.Option(help="Where networks are trained: auto, cpu or cuda.")]
 
 
@@ -38,12 +40,15 @@ def main() -> None:
     """Run the command line."""
     try:
         status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        if status == INTERRUPTED:  # typer's own answer to Ctrl-C, without a word
+            raise KeyboardInterrupt
     except NotebookError as error:
         status = _complain(str(error), 1)
     except CemagError as error:
         status = _complain(str(error), 2)
     except KeyboardInterrupt:
-        status = 130
+        said = "interrupted; what is stored stays, and the same command goes on from there"
+        status = _complain(said, INTERRUPTED)
     except ModuleNotFoundError as error:  # `extra` names those that this package asks for
         status = _complain(f'{error.name or error} is not installed: pip install "cemag[all]"', 2)
     except Exception as error:
@@ -141,7 +146,9 @@ def grid(
     parameter: Parameters = None,
     store: StoreOption = None,
     jobs: Jobs = None,
-    timeout: Annotated[float | None, typer.Option(min=1, help="Seconds after which a run is killed.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=1, help="Seconds after which a run is killed; hours if not given.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Compute every run of a grid that is not stored yet; safe to kill and start again."""
@@ -170,7 +177,9 @@ def images(
     parameter: Parameters = None,
     store: StoreOption = None,
     jobs: Jobs = None,
-    timeout: Annotated[float | None, typer.Option(min=1, help="Seconds after which a run is killed.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=1, help="Seconds after which a run is killed; hours if not given.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Compute every image run of a scale that is not stored yet; safe to kill and start again."""
@@ -228,6 +237,46 @@ def claims(
     show_claims(rows)
     if check and not check_claims(rows):
         raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    sample: Annotated[int, typer.Option(min=0, help="Published runs that are drawn and measured again.")] = 0,
+    all_: Annotated[bool, typer.Option("--all", help="Measure all of them again.")] = False,
+    claim: Annotated[list[str] | None, typer.Option(help="Only runs that this claim rests on.")] = None,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train the drawn networks anew: minutes to hours each.")
+    ] = False,
+    budget: Annotated[str, typer.Option(help="Begin no run after so long, such as 90s, 10m or 2h.")] = "",
+    random_state: Annotated[int, typer.Option(min=0, help="Which runs are drawn.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the checks here.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write them here as JUnit XML.")] = None,
+) -> None:
+    """Hold the published numbers against the stored records, and drawn records against what comes out now.
+
+    Exit status: 0 where all is confirmed, 1 where something is not, 2 where data is missing.
+    """
+    from cemag.cli.reports import console, show_check
+    from cemag.reproduction import verification
+
+    seconds = _seconds(budget)
+    for target in (json_file, junit):
+        if target is not None:
+            refuse_target(target)
+    n = -1 if all_ else sample
+    checks = []
+    for check in verification.verify(
+        sample=n, claims=claim or (), retrain=retrain, budget=seconds, random_state=random_state
+    ):
+        show_check(check)
+        checks.append(check)
+    for target, text in ((json_file, verification.as_json), (junit, verification.as_junit)):
+        if target is not None:
+            with written_whole(target) as scratch:
+                scratch.write_text(text(checks), encoding="utf-8")
+    confirmed = sum(check.outcome == "confirmed" for check in checks)
+    console().print(f"{confirmed} of {len(checks)} confirmed")
+    raise typer.Exit(verification.status_of(checks))
 
 
 @app.command("list")
@@ -292,6 +341,19 @@ def book(
 
 
 @app.command()
+def why(
+    page: Annotated[str, typer.Argument(help="A page of the book that is a notebook, such as logistic.")],
+    profile: Annotated[str, typer.Option(help="Named set of parameters in notebooks/profiles/.")] = "quick",
+    parameter: Parameters = None,
+) -> None:
+    """Say whether the next build would run a page's notebook again, and because of what."""
+    from cemag.reproduction import publishing
+
+    reason = publishing.why(_root(), page, profile=profile, overrides=parse_parameters(parameter))
+    print(f"{Path(page).stem} would run again: {reason}" if reason else f"{Path(page).stem} is up to date")
+
+
+@app.command()
 def serve(port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine.")] = 8000) -> None:
     """Serve the built book on this machine."""
     from cemag.reproduction.publishing import html_folder, serve
@@ -320,6 +382,16 @@ def _root() -> Path:
             f"no cemag project at or above {Path.cwd()}: run this inside a clone of the repository"
         )
     return root
+
+
+def _seconds(text: str) -> float:
+    """Read 90s, 10m or 2h; infinite when empty."""
+    if not text:
+        return float("inf")
+    found = re.fullmatch(r"(\d+)([smh])", text)
+    if found is None:
+        raise SpecError(f"budget is {text!r}: a whole number and s, m or h is needed, such as 10m")
+    return int(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def _names(text: str) -> list[str]:

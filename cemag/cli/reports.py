@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from cemag.reproduction.claims import Row
     from cemag.reproduction.runs import GridResult, KeyedRecords, Published, RunRecord, RunStore
+    from cemag.reproduction.verification import Check
 
 README_START, README_END = "<!-- claims: written by cemag claims --write -->", "<!-- end of claims -->"
 DEFAULT_RULE = ("signed", "shared", "first", True)
@@ -41,6 +42,8 @@ def show_record(record: RunRecord, path: Path) -> None:
         f"{origin.n_ces} CEs a class; fit {origin.fit_seconds:.2f} s, metrics {origin.metric_seconds:.2f} s"
     )
     console().print(f"digest {record.digest[:16]}, source {origin.source}, {origin.started}", style="dim")
+    if made_on := ", ".join(filter(None, [origin.commit[:12], origin.system, origin.processor])):
+        console().print(f"made by {made_on}", style="dim")
     if origin.note:
         console().print(f"note: {origin.note}")
 
@@ -143,13 +146,26 @@ def show_claims(rows: Sequence[Row]) -> None:
 
 
 def write_claims(rows: Sequence[Row]) -> None:
-    """Publish the verdicts beside the records, and their table in the README."""
+    """Publish the verdicts beside the records, their table in the README, and the digest of every file."""
     from cemag.reproduction.claims import write_verdicts
+    from cemag.reproduction.verification import write_manifest
 
     print(f"wrote {write_verdicts(rows)}")
     readme, text = _readme(rows)
     readme.write_text(text, encoding="utf-8")
     print(f"wrote {readme}")
+    print(f"wrote {write_manifest()}")
+
+
+def show_check(check: Check) -> None:
+    """Print what one check found, as it is done."""
+    style = {"confirmed": "green", "not confirmed": "red", "data missing": "yellow"}[check.outcome]
+    console().print(
+        f"[{style}]{check.outcome:13}[/] {check.level:14}  {check.name}: {check.said}  "
+        f"[dim]({check.seconds:.1f} s)[/]",
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 def check_claims(rows: Sequence[Row]) -> bool:

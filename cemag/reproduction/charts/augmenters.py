@@ -128,7 +128,8 @@ def augmenter_quantities(table: pd.DataFrame, *quantities: str) -> Figure:
     """
     found = by_repetition(table)
     rows = []
-    for (family, dataset, name), of_one in found.groupby([*RUN[:2], "rows"]):
+    for key, of_one in found.groupby([*RUN[:2], "rows"]):
+        family, dataset, name = map(str, key)
         for quantity in quantities:
             try:
                 one = within_bounds(mean_and_interval(of_one[quantity]), quantity)
@@ -138,6 +139,7 @@ def augmenter_quantities(table: pd.DataFrame, *quantities: str) -> Figure:
             at = {"set": set_title(family, dataset), "augmenter": AUGMENTERS[name], "quantity": title}
             rows.append(at | {"mean": one.value, "low": one.low, "high": one.high, "n": one.n, "line": line})
     data = pd.DataFrame(rows)
+    across = alt.X("mean:Q").title("mean and 95 % interval").axis(format="%")
     y = alt.Y("set:N").title(None).axis(labelLimit=200)
     offset = alt.YOffset("augmenter:N").sort(TITLES)
     colour = alt.Color("augmenter:N").scale(COLOURS).title(None)
@@ -151,11 +153,9 @@ def augmenter_quantities(table: pd.DataFrame, *quantities: str) -> Figure:
     base = alt.Chart()
     chart = alt.layer(
         base.mark_rule(color=NULL_COLOUR, strokeWidth=2).encode(x="line:Q"),
-        base.mark_rule(strokeWidth=1.5).encode(
-            x=alt.X("low:Q").title(None), x2="high:Q", y=y, yOffset=offset, color=colour
-        ),
+        base.mark_rule(strokeWidth=1.5).encode(x="low:Q", x2="high:Q", y=y, yOffset=offset, color=colour),
         base.mark_point(filled=True, size=40).encode(
-            x="mean:Q", y=y, yOffset=offset, color=colour, shape=shape, tooltip=tips
+            x=across, y=y, yOffset=offset, color=colour, shape=shape, tooltip=tips
         ),
         data=data,
     ).properties(width=230, height=alt.Step(9))

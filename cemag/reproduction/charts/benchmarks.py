@@ -13,6 +13,7 @@ from cemag.errors import StoreError
 from cemag.reproduction.charts.figure import Figure
 from cemag.reproduction.charts.studies import tooltip
 from cemag.reproduction.runs import published_store
+from cemag.reproduction.runs.keyed import log_read
 
 __all__ = ["audit_scale", "audit_times", "learning_curve", "standard_recipe"]
 
@@ -61,7 +62,9 @@ def learning_curve() -> pd.DataFrame:
 def _stored(name: str, script: str) -> pd.DataFrame:
     path = published_store().root / "benchmarks" / name
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        content = path.read_bytes()
+        log_read(path, content)
+        rows = [json.loads(line) for line in content.splitlines()]
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: no readable benchmark ({error}); benchmarks/{script} makes it") from None
     return pd.DataFrame(rows)

@@ -49,7 +49,7 @@ WORD_COLOURS = {
     "not run": "#dddddd",
 }
 DECISIONS = ("holds", "open", "fails", "not measurable", "not run")
-POOLED = "pooled"
+POOLED, PLANNED = "pooled", "as planned"
 MARKS = {"holds": "circle", "fails": "triangle-down", "open": "square", POOLED: "diamond"}
 
 
@@ -226,23 +226,30 @@ def sensitivity_matrix(rows: Sequence[Row]) -> Figure:
     )
     order: list[Any] = list(dict.fromkeys(data["claim"]))
     colours = alt.Scale(domain=list(WORD_COLOURS), range=list(WORD_COLOURS.values()))
-    chart = (
+    cells = (
         alt.Chart(data)
         .mark_rect(stroke="white", strokeWidth=1)
         .encode(
             x=alt.X("claim:N").title(None).sort(order).axis(labelAngle=-50, labelLimit=200),
             y=alt.Y("by:N").title(None).sort(list(dict.fromkeys(data["by"]))).axis(labelLimit=280),
-            color=alt.Color("verdict:N").scale(colours).title(None),
+            color=alt.Color("verdict:N").scale(colours).title(None).legend(columns=4),
             tooltip=[alt.Tooltip(f"{name}:N") for name in ("claim", "by", "verdict")],
         )
-        .properties(width=alt.Step(20), height=alt.Step(16))
     )
-    title = alt.Title("What each verdict depends on", subtitle="a row for each choice in place of the plan's")
+    planned = cells.transform_filter(alt.datum.by == PLANNED).mark_rect(
+        stroke="currentColor", strokeWidth=2, fillOpacity=1
+    )
+    chart = alt.layer(cells, planned).properties(width=alt.Step(20), height=alt.Step(16))
+    changed = sum(len(set(_alternatives(row).values())) > 1 for row in rows)
+    title = alt.Title(
+        f"Another choice would change {changed} of {len(rows)} verdicts",
+        subtitle="one row for each choice in place of the plan's, which is outlined",
+    )
     return Figure(chart.properties(title=title), data)
 
 
 def _alternatives(row: Row) -> dict[str, str]:
-    found: dict[str, str] = {"as planned": row.verdict.word}
+    found: dict[str, str] = {PLANNED: row.verdict.word}
     if row.plain is not None:
         found["plain reading of the paper's words"] = row.plain.word
     for kind, words in row.other.items():

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal
+from textwrap import wrap
+from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from cemag.charts.theme import CLASS_COLOURS, CLASS_SHAPES, NULL_COLOUR
 from cemag.reproduction.charts.figure import Figure
-from cemag.reproduction.claims.nulls import concentration_nulls
-from cemag.reproduction.claims.statistics import over_repeats
+from cemag.reproduction.claims.nulls import (
+    NULLS,
+    concentration_nulls,
+    relations_and_nulls,
+    required_and_nulls,
+)
+from cemag.reproduction.claims.plan import PLAN
+from cemag.reproduction.claims.statistics import Measured, over_repeats
 from cemag.reproduction.claims.tables import (
+    CONCENTRATION,
     QUANTITIES,
     ROLES,
     TITLES,
@@ -22,6 +31,7 @@ from cemag.reproduction.claims.tables import (
     performance_by_class,
     relations_by_class,
     required_by_class,
+    required_ratios,
 )
 from cemag.reproduction.runs import Study
 
@@ -34,7 +44,10 @@ __all__ = [
     "required",
 ]
 
-WIDTH, ROW_HEIGHT, COLUMNS = 250, 20, 2
+WIDTH, COLUMNS = 250, 2  # of panels that have scales of their own
+STRIP_WIDTH, ROW_HEIGHT, LETTERS = 400, 14, 56  # of rows that share one; letters of a line of their title
+SHARE = "% of all CEs"
+TOP_SHARE = CONCENTRATION["top_share"]
 NULL_SHAPES = {
     "half-normal noise": "triangle-down",
     "weights permuted": "square",
@@ -47,9 +60,16 @@ FREQUENCY_TITLES = ("frequency among the top 10 % (circular)", "frequency of bei
 
 def performance(study: Study) -> Figure:
     """Recall of the majority and the minority class under each augmenter."""
-    data = summary(performance_by_class(study), "recall", ["dataset", "augmenter", "class"], of="test")
-    chart = _by_augmenter(data, alt.X("mean:Q").title("recall").scale(domain=[0, 1], clamp=True))
-    return Figure(_facets(chart, data, "Recall by class", n_of(data, study)), data, study)
+    data = summary(performance_by_class(study), "recall", ["dataset", "augmenter", "class"], of="recall")
+    data = _within(data, 0, 1)
+    x = alt.X("mean:Q").title("recall").scale(domain=[0, 1])
+    minority = data[data["class"] == "minority"].groupby("augmenter", sort=False)["mean"].mean()
+    plain, others = minority.get(TITLES["none"]), minority.drop(TITLES["none"], errors="ignore")
+    finding = "Recall by class"
+    if plain is not None and len(others):
+        gained = f"{100 * others.min():.0f} to {100 * others.max():.0f} % with it"
+        finding = f"Minority recall is {100 * plain:.0f} % without augmentation, {gained}"
+    return Figure(_strips(_by_augmenter(data, x), data, finding, n_of(data, study)), data, study)
 
 
 def required(study: Study, quantity: str = "mean") -> Figure:
@@ -62,61 +82,73 @@ def required(study: Study, quantity: str = "mean") -> Figure:
         Mean over instances, smallest common subset of a class at 95 %, or union over a class.
     """
     rule = ["ranking", "sufficiency", "stability", "bias", "unit"]
-    data = summary(required_by_class(study, quantity), "value", ["dataset", "augmenter", "class", *rule])
+    table = required_by_class(study, quantity).assign(source="model")
+    if quantity == "mean":
+        null = required_and_nulls(study)
+        null = null[null["source"] == "weights permuted"]
+        unmeasured = null.assign(**{"class": "all", "unit": SHARE}, augmenter=TITLES["none"])
+        table = pd.concat([table, unmeasured])
+    data = summary(table, "value", ["dataset", "augmenter", "class", "source", *rule])
+    data = data.assign(high=data["high"].where(data["unit"] != SHARE, data["high"].clip(upper=100)))
     data = data.assign(low=data["low"].clip(lower=0))  # a count below zero is an artefact of symmetry
+    claim = {"mean": "C1", "common_subset": "C2"}.get(quantity)
+    reading = PLAN.claims[claim].plain_reading if claim else None
+    if reading is not None:
+        data = data.assign(bound=np.where(data["unit"] == SHARE, reading.bound, np.nan))
     choices = [
         choice("ranking", ["magnitude", "signed"], "rank CEs by"),
         choice("sufficiency", list(data["sufficiency"].unique()), "cut the sums of"),
         choice("stability", ["stable", "first"], "until the prediction is right"),
-        choice("bias", ["with bias", "without bias"], "bias"),
-        choice("unit", ["% of all CEs", "number of CEs"], "unit"),
+        choice("bias", ["without bias", "with bias"], "bias"),
+        choice("unit", [SHARE, "number of CEs"], "unit"),
     ]
-    points = _by_augmenter(data, alt.X("mean:Q").title("CEs required (unit as chosen)").scale(zero=True))
-    chart = _facets(points, data, QUANTITIES[quantity], n_of(data, study), choices)
-    return Figure(chart.resolve_scale(x="independent"), data, study)
+    most = float(data.loc[data["unit"] != SHARE, "high"].max())
+    ends = alt.Scale(
+        domainMin=0, domainMax=alt.ExprRef(f"choose_unit == '{SHARE}' ? 100 : {most:g}"), nice=False
+    )
+    x = alt.X("mean:Q").title("CEs required (unit as chosen)").scale(ends)
+    points = _beside_nulls(data, x, ["weights permuted"] if quantity == "mean" else [])
+    if reading is not None:
+        bound = alt.Chart(data).mark_rule(strokeDash=[4, 3]).encode(x=alt.X("mean(bound):Q"))
+        points = alt.layer(bound, points)
+    n = n_of(data, study) + (f"; dashed: {reading.bound:g} %" if reading else "")
+    return Figure(_strips(points, data, QUANTITIES[quantity], n, choices), data, study)
 
 
 def concentration(study: Study) -> Figure:
     """Concentration of CE magnitudes, with what noise and models that learned nothing give."""
     rows = pd.concat([concentration_by_class(study), concentration_nulls(study)])
-    data = summary(rows, "value", ["dataset", "augmenter", "class", "quantity", "source"])
+    data = _within(summary(rows, "value", ["dataset", "augmenter", "class", "quantity", "source"]), 0, 1)
     measure = choice("quantity", list(data["quantity"].unique()), "measure")
-    model = alt.datum.source == "model"
+    data = data.assign(bound=np.where(data["quantity"] == TOP_SHARE, 0.5, np.nan))
     present = [source for source in NULL_SHAPES if source in set(data["source"])]
-    colours = alt.Scale(
-        domain=["majority", "minority", *present],
-        range=[*CLASS_COLOURS.range, *[NULL_COLOUR] * len(present)],
+    value = alt.X("mean:Q").title("value of the chosen measure").scale(domain=[0, 1])
+    bound = alt.Chart(data).mark_rule(strokeDash=[4, 3]).encode(x=alt.X("mean(bound):Q"))
+    layers = alt.layer(bound, _beside_nulls(data, value, present))
+    shares = data[(data["quantity"] == TOP_SHARE) & (data["augmenter"] == TITLES["none"])]
+    means = shares.groupby("source")["mean"].mean()
+    finding = (
+        f"The top 10 % of the CEs carry {100 * means['model']:.0f} %; with weights permuted "
+        f"{100 * means['weights permuted']:.0f} %"
+        if {"model", "weights permuted"} <= set(means.index)
+        else "Concentration of CE magnitude"
     )
-    shapes = alt.Scale(
-        domain=["majority", "minority", *present],
-        range=[*CLASS_SHAPES.range, *[NULL_SHAPES[source] for source in present]],
-    )
-    value = alt.X("mean:Q").title("value of the chosen measure")
-    points = _by_augmenter(data, value, model, colours, shapes)
-    nulls = (
-        alt.Chart(data)
-        .mark_point(size=55, filled=True, opacity=0.8)
-        .encode(
-            x="mean:Q",
-            y=_augmenter_axis(),
-            color=alt.Color("source:N").scale(colours).title(None),
-            shape=alt.Shape("source:N").scale(shapes).title(None),
-            tooltip=tooltip("source", "mean", "n"),
-        )
-        .transform_filter(~model)
-    )
-    layers = alt.layer(nulls, points)
-    chart = _facets(layers, data, "Concentration of CE magnitude", n_of(data, study), [measure])
-    return Figure(chart, data, study)
+    n = f"{n_of(data, study)}; dashed: half of the magnitude"
+    return Figure(_strips(layers, data, finding, n, [measure]), data, study)
 
 
 def relations(study: Study) -> Figure:
     """Spearman correlation of frequency and magnitude, circular, held out and not circular."""
-    data = summary(relations_by_class(study), "estimate", ["dataset", "augmenter", "class", "relation"])
+    null = relations_and_nulls(study)
+    null = null[null["source"] != NULLS["model"]].assign(**{"class": "all"}, augmenter=TITLES["none"])
+    rows = pd.concat([relations_by_class(study).assign(source="model"), null])
+    data = summary(rows, "estimate", ["dataset", "augmenter", "class", "relation", "source"])
+    data = _within(data, -1, 1)
     kind = choice("relation", list(data["relation"].unique()), "frequency against magnitude")
-    x = alt.X("mean:Q").title("Spearman correlation over features").scale(domain=[-1, 1], clamp=True)
-    chart = _facets(
-        _by_augmenter(data, x), data, "Does magnitude follow frequency?", n_of(data, study), [kind]
+    x = alt.X("mean:Q").title("Spearman correlation over features").scale(domain=[-1, 1])
+    present = [source for source in NULL_SHAPES if source in set(data["source"])]
+    chart = _strips(
+        _beside_nulls(data, x, present), data, "Does magnitude follow frequency?", n_of(data, study), [kind]
     )
     return Figure(chart, data, study)
 
@@ -160,39 +192,53 @@ def frequency_against_magnitude(study: Study, augmenters: Sequence[str] = ("none
 
 def augmentation_effect(study: Study) -> Figure:
     """What each augmenter does to minority recall and to the CEs that minority instances require."""
-    data = four_digits(augmentation_effects(study))
-    order = augmenter_order(data)
-    base = alt.Chart(data).encode(color=alt.Color("augmenter:N").scale(domain=order).title(None))
-    shape = alt.Shape("augmenter:N").scale(domain=order).title(None)  # of points: a rule would draw it too
-    x = alt.X("recall:Q").title("change in minority recall (percentage points)")
-    y = alt.Y("required:Q").title("change in CEs required (points of % of all CEs)")
-    points = base.mark_point(filled=True, size=80).encode(
-        x=x, y=y, shape=shape, tooltip=tooltip("dataset", "augmenter", "recall", "required", "n")
+    data = augmentation_effects(study).merge(required_ratios(study), on=["dataset", "augmenter"], how="left")
+    data = four_digits(data)
+    margin = PLAN.claims["C4b"].bound
+    low, high = float(np.exp(-abs(margin))), float(np.exp(abs(margin)))
+    data = data.assign(none=1.0, zero=0.0, band_low=low, band_high=high)
+    widest = [0.25, 0.5, 1, 2, 4]
+    y = _augmenter_axis()
+    base = alt.Chart(data)
+    ratio = alt.X("ratio:Q").title("CEs required, times those without it (log scale)")
+    ratio = ratio.scale(type="log", domain=[widest[0], widest[-1]], nice=False, clamp=True).axis(
+        values=widest
     )
-    across = base.mark_rule(opacity=0.5).encode(x="recall_low:Q", x2="recall_high:Q", y="required:Q")
-    along = base.mark_rule(opacity=0.5).encode(x="recall:Q", y="required_low:Q", y2="required_high:Q")
-    zero = alt.Chart(pd.DataFrame({"zero": [0]}))
-    axes = [
-        zero.mark_rule(strokeDash=[4, 3]).encode(x="zero:Q"),
-        zero.mark_rule(strokeDash=[4, 3]).encode(y="zero:Q"),
+    band = base.mark_rect(opacity=0.12, color=NULL_COLOUR).encode(x="min(band_low):Q", x2="max(band_high):Q")
+    one = base.mark_rule(strokeDash=[4, 3]).encode(x="mean(none):Q")
+    shown = tooltip(
+        "dataset", "augmenter", "recall", "recall_low", "recall_high", "ratio", "ratio_low", "ratio_high"
+    )
+    counts = tooltip("n", "pairs")
+
+    def pair(of: str, x: alt.X, colour: str) -> tuple[Any, Any]:
+        rule = base.mark_rule(clip=True, color=colour).encode(x=f"{of}_low:Q", x2=f"{of}_high:Q", y=y)
+        point = base.mark_point(filled=True, size=60, opacity=1, color=colour, clip=True)
+        return rule, point.encode(x=x, y=y, tooltip=[*shown, *counts])
+
+    recall = alt.X("recall:Q").title("change in minority recall (points)")
+    recall = recall.scale(domain=[-25, 100], nice=False, clamp=True)
+    zero = base.mark_rule(strokeDash=[4, 3]).encode(x="mean(zero):Q")
+    left = alt.layer(zero, *pair("recall", recall, "#D55E00"))
+    right = alt.layer(band, one, *pair("ratio", ratio, "#0072B2"))
+    panels = [
+        _rows_of(part.properties(width=210, height=alt.Step(ROW_HEIGHT)), data, headed=not place)
+        for place, part in enumerate((left, right))
     ]
-    margin = alt.Chart(pd.DataFrame({"low": [-5], "high": [5]})).mark_rect(opacity=0.12, color=NULL_COLOUR)
-    band = margin.encode(y="low:Q", y2="high:Q")
-    subtitle = f"one point a data set and augmenter; 95 % intervals; {n_of(data, study)}; grey: 5 points"
-    chart = alt.layer(band, *axes, across, along, points).properties(
-        width=560,
-        height=340,
-        title=alt.Title("What augmentation changes for the minority class", subtitle=subtitle),
+    inside = int(((data["ratio"] >= low) & (data["ratio"] <= high)).sum())
+    known = int(data["ratio"].notna().sum())
+    gained = f"Augmentation moves minority recall by {data['recall'].mean():+.0f} points in the mean"
+    title = alt.Title(
+        [f"{gained};", f"the CEs required stay within the band in {inside} of {known} cases"],
+        subtitle=f"against none; 95 % intervals; {n_of(data, study)}; grey: 1/{high:.3g} to {high:.3g}",
     )
-    return Figure(chart, data, study)
+    return Figure(alt.hconcat(*panels, title=title), data, study)
 
 
 # ---------------------------------------------------------------------- shared parts
 
 
-def summary(
-    frame: pd.DataFrame, value: str, by: Sequence[str], of: Literal["weights", "test"] = "weights"
-) -> pd.DataFrame:
+def summary(frame: pd.DataFrame, value: str, by: Sequence[str], of: Measured = "weights") -> pd.DataFrame:
     return four_digits(over_repeats(frame, value, by, of=of).drop(columns=["se", "df"]))
 
 
@@ -209,7 +255,7 @@ def _by_augmenter(
     colours: alt.Scale = CLASS_COLOURS,
     shapes: alt.Scale = CLASS_SHAPES,
 ) -> Any:
-    """Points with intervals, a row an augmenter, a colour and a shape a class."""
+    """Points with intervals, one row per augmenter, one colour and shape per class."""
     base = alt.Chart(data)
     if keep is not None:
         base = base.transform_filter(keep)
@@ -226,21 +272,56 @@ def _by_augmenter(
     return alt.layer(rules, points).properties(width=WIDTH, height=alt.Step(ROW_HEIGHT))
 
 
-def _facets(
+def _beside_nulls(data: pd.DataFrame, x: alt.X, nulls: Sequence[str]) -> Any:
+    """Points of the model by augmenter, those of what learned nothing in grey beneath them."""
+    named = ["majority", "minority", *nulls]
+    colours = alt.Scale(domain=named, range=[*CLASS_COLOURS.range, *[NULL_COLOUR] * len(nulls)])
+    shapes = alt.Scale(domain=named, range=[*CLASS_SHAPES.range, *(NULL_SHAPES[name] for name in nulls)])
+    of_model = alt.datum.source == "model"
+    if not nulls:
+        return _by_augmenter(data, x, of_model)
+    grey = (
+        alt.Chart(data)
+        .transform_filter(~of_model)
+        .mark_point(size=55, filled=True, opacity=0.8)
+        .encode(
+            x="mean:Q",
+            y=_augmenter_axis(),
+            color=alt.Color("source:N").scale(colours).title(None),
+            shape=alt.Shape("source:N").scale(shapes).title(None),
+            tooltip=tooltip("dataset", "source", "mean", "n"),
+        )
+    )
+    return alt.layer(grey, _by_augmenter(data, x, of_model, colours, shapes))
+
+
+def _within(data: pd.DataFrame, low: float, high: float) -> pd.DataFrame:
+    """Cut intervals at the range of the quantity."""
+    return data.assign(low=data["low"].clip(lower=low), high=data["high"].clip(upper=high))
+
+
+def _strips(
     chart: Any,
     data: pd.DataFrame,
     title: str,
     n: str,
     choices: Sequence[tuple[Any, Any]] = (),
 ) -> Any:
-    chart = chart.properties(width=WIDTH, height=alt.Step(ROW_HEIGHT))
-    facets = facets_of(chart, data)
+    """Data sets below one another on one scale, which stands once, at the foot."""
+    rows = _rows_of(chart.properties(width=STRIP_WIDTH, height=alt.Step(ROW_HEIGHT)), data)
     if choices:
-        facets = facets.add_params(*[param for param, _ in choices]).transform_filter(
-            *[c for _, c in choices]
-        )
-    facets = facets.resolve_axis(x="independent")
-    return facets.properties(title=alt.Title(title, subtitle=f"mean and 95 % interval; {n}"))
+        rows = rows.add_params(*[param for param, _ in choices]).transform_filter(*[c for _, c in choices])
+    subtitle = f"mean and 95 % interval; {n}"
+    return rows.properties(title=alt.Title(wrap(title, LETTERS), subtitle=subtitle))
+
+
+def _rows_of(chart: Any, data: pd.DataFrame, *, headed: bool = True) -> Any:
+    """Repeat a chart for each data set, one row per set."""
+    header = alt.Header(
+        labelAngle=0, labelAlign="left", labelAnchor="start", labelOrient="top", labelPadding=2, labels=headed
+    )
+    row = alt.Row("dataset:N", header=header).title(None).sort(list(data["dataset"].unique()))
+    return chart.facet(row=row, spacing=6)
 
 
 def facets_of(chart: Any, data: pd.DataFrame) -> Any:

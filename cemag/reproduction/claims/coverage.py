@@ -30,10 +30,19 @@ from cemag.reproduction.claims.published import statistics_file
 from cemag.reproduction.datasets import Split, load_tabular, stratified_split
 from cemag.samplers import augment
 
-__all__ = ["FACTORS", "POPULATIONS", "Population", "coverage", "cross_validated", "experiment"]
+__all__ = [
+    "FACTORS",
+    "POPULATIONS",
+    "Population",
+    "coverage",
+    "cross_validated",
+    "experiment",
+    "populations_in_words",
+]
 
 FACTORS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 3.0)
 FOLDS = 5
+TABLES = 400  # drawn from each population
 SEEDS = (1, 2)  # two halves, so that they may be run beside each other
 TABLES_A_PART = 20  # that are lost at most, where it is stopped
 DRAWS = 5  # of permuted weights, where a run has 20: more noise of its own, so if anything better coverage
@@ -347,7 +356,18 @@ def published_coverage() -> pd.DataFrame:
     return coverage(pd.read_parquet(path)) if path.is_file() else pd.DataFrame()
 
 
-def main(path: str, n_resamples: int = 400) -> None:
+def populations_in_words() -> str:
+    """Which populations the published experiment drew from, how many tables of each, and what it lacks."""
+    path = statistics_file("coverage.parquet")
+    drawn = pd.read_parquet(path, columns=["population", "resample"]) if path.is_file() else pd.DataFrame()
+    n_of = {name: sum(_n_drawn(drawn, name, seed) for seed in SEEDS) for name in POPULATIONS}
+    whole = [f"{name} ({n} tables)" for name, n in n_of.items() if n >= TABLES]
+    short = [f"{name} ({n} of {TABLES})" for name, n in n_of.items() if n < TABLES]
+    said = "; ".join(whole) or "none"
+    return f"{said}. Planned and not run in full: {'; '.join(short)}" if short else said
+
+
+def main(path: str, n_resamples: int = TABLES) -> None:
     """Run what a Parquet file of the experiment lacks, and write it anew after every few tables."""
     target, per_seed = Path(path), n_resamples // len(SEEDS)
     target.parent.mkdir(parents=True, exist_ok=True)

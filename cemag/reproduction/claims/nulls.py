@@ -27,8 +27,10 @@ def _null_table(study: Study, name: str) -> pd.DataFrame:
 def required_and_nulls(study: Study) -> pd.DataFrame:
     """CEs required under every rule by a model and its nulls, in per cent of all CEs; no augmentation."""
     table = _null_table(study, "null_required")
-    bias = np.where(table["bias"], "with bias", "without bias")
-    rule: pd.Series = table["ranking"] + ", " + table["sufficiency"] + ", " + table["stability"] + ", " + bias
+    table = table.assign(bias=np.where(table["bias"], "with bias", "without bias"))
+    rule: pd.Series = (
+        table["ranking"] + ", " + table["sufficiency"] + ", " + table["stability"] + ", " + table["bias"]
+    )
     return table.assign(
         rule=rule, source=table["source"].map(NULLS), value=100 * table["mean"] / table["n_ces"]
     )

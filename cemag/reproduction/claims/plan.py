@@ -18,6 +18,7 @@ __all__ = ["FAMILIES", "PLAN", "Contrast", "Family", "Plan", "load_plan"]
 
 Family = Literal["logistic", "svm", "cnn"]
 FAMILIES: Mapping[str, str] = {"logistic": "logistic regression", "svm": "SVM", "cnn": "CNN"}
+TEST_FACTOR = "variance factor of the folds for what is measured on test rows"
 WEIGHTS_FACTOR = "variance factor of the folds for statistics of the weights"
 PLAN_FILE = Path(__file__).parent / "plan.yml"
 
@@ -219,16 +220,18 @@ class Plan(_Frozen):
         of : {"test", "weights"}
             What is measured on test rows alone (recall), or depends on the weights (every CE).
         claim : str, optional
-            Some have a factor of their own.
+            Some have a factor of their own, and so has ``"recall"`` itself.
 
         Examples
         --------
         >>> PLAN.fold_factor("test"), PLAN.fold_factor("weights"), PLAN.fold_factor("weights", "C3")
         (0.25, 1.25, 3.0)
+        >>> PLAN.fold_factor("test", "recall")
+        0.5
         """
-        if of == "test":
-            return 1 / (self.units.tables.repetitions - 1)
         values = {c.what: c.value for c in self.changed_after_data if c.value is not None}
+        if of == "test":
+            return values.get(f"{TEST_FACTOR}, {claim}", 1 / (self.units.tables.repetitions - 1))
         return values.get(f"{WEIGHTS_FACTOR}, {claim}", values[WEIGHTS_FACTOR])
 
     def primary_null(self, claim: str) -> str | None:

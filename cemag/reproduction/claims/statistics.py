@@ -13,7 +13,7 @@ from cemag.reproduction.claims.plan import PLAN
 
 __all__ = ["Measured", "over_repeats", "paired_over_repeats", "paired_repeats"]
 
-Measured = Literal["weights", "test"]
+Measured = Literal["weights", "test", "recall"]
 
 
 def over_repeats(
@@ -44,8 +44,9 @@ def over_repeats(
         Column to average; rows where it is NaN are left out, and `n` says how many remain.
     by : sequence of str
         Columns that name a group.
-    of : {"weights", "test"}
-        What the column depends on: the weights, as every CE does, or the test rows alone, as recall.
+    of : {"weights", "test", "recall"}
+        What the column depends on: the weights, as every CE does, or the test rows alone, as what recall
+        gains does; recall itself has a factor of its own in the plan.
 
     Returns
     -------
@@ -82,7 +83,8 @@ def over_repeats(
     ).reset_index()
     k = found.pop("k")
     k = k.where(k > 1).astype(float)
-    factor = PLAN.fold_factor("weights") if of == "weights" else 1 / (k - 1)
+    own = {"weights": PLAN.fold_factor("weights"), "recall": PLAN.fold_factor("test", "recall")}
+    factor = own.get(of, 1 / (k - 1))
     shared = pd.Series(factor, index=found.index).where(found.pop("design") == "folds", 0.0)
     found = found.assign(se=found["sd"] * np.sqrt(1 / found["n"] + shared), df=k - 1)
     half = stats.t.ppf((1 + confidence) / 2, found["df"]) * found["se"]

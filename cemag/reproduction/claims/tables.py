@@ -10,7 +10,7 @@ import pandas as pd
 
 from cemag.metrics import RELATIONS
 from cemag.reproduction.claims.plan import PLAN
-from cemag.reproduction.claims.statistics import Measured, paired_over_repeats
+from cemag.reproduction.claims.statistics import Measured, over_repeats, paired_over_repeats
 from cemag.reproduction.runs import Study
 from cemag.samplers import AUGMENTERS, IMAGE_AUGMENTERS
 
@@ -28,6 +28,7 @@ __all__ = [
     "performance_by_class",
     "relations_by_class",
     "required_by_class",
+    "required_ratios",
     "unaugmented",
     "under_rule",
 ]
@@ -164,3 +165,29 @@ def augmentation_effects(study: Study, rule: Mapping[str, str] = STRICT_RULE) ->
         parts[name] = found.drop(columns=["se", "df"]).rename(columns=names)
     both = parts["recall"].merge(parts["required"], on=["dataset", "augmenter"], how="left")
     return both.assign(n=both["required_n"].fillna(0).astype(int))
+
+
+def required_ratios(study: Study) -> pd.DataFrame:
+    """CEs that minority instances require with an augmenter, as a multiple of those without it.
+
+    By the plan's rule, over instances that both models predict correctly, in each class, then in each
+    repetition: columns ``ratio`` with ``ratio_low`` and ``ratio_high``, and ``pairs``, the repetitions that
+    have any.
+    """
+    rows = study.table("instances").merge(class_roles(study), on=["key", "class"])
+    rows = rows[(rows["role"] == "minority") & rows["required"].notna()]
+    rows = rows.assign(augmenter=rows["augmenter"].map(TITLES))
+    unit = ["dataset", "design", "split", "seed", "class"]
+    base = rows.loc[rows["augmenter"] == TITLES["none"], [*unit, "instance", "required", "n_ces"]]
+    others = rows[rows["augmenter"] != TITLES["none"]]
+    both = others.merge(base, on=[*unit, "instance"], suffixes=("", "_without"))
+    share, without = both["required"] / both["n_ces"], both["required_without"] / both["n_ces_without"]
+    both = both.assign(change=np.log(share / without))
+    classes = both.groupby([*unit, "augmenter"], sort=False)["change"].mean().reset_index()
+    by_run = classes.groupby([*unit[:-1], "augmenter"], sort=False)["change"].mean().reset_index()
+    found = over_repeats(by_run, "change", ["dataset", "augmenter"])
+    columns = {"mean": "ratio", "low": "ratio_low", "high": "ratio_high"}
+    found = found.rename(columns={**columns, "n": "pairs"})[
+        ["dataset", "augmenter", *columns.values(), "pairs"]
+    ]
+    return found.assign(**{name: np.exp(found[name]) for name in columns.values()})

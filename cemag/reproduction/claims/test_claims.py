@@ -20,8 +20,17 @@ from cemag.reproduction.claims.tables import (
     concentration_by_class,
     performance_by_class,
     required_by_class,
+    required_ratios,
 )
-from cemag.reproduction.runs import ImageRunSpec, Provenance, RunRecord, Study, grid_specs, run
+from cemag.reproduction.runs import (
+    ImageRunSpec,
+    Provenance,
+    RunRecord,
+    Study,
+    grid_specs,
+    open_study,
+    run,
+)
 
 
 def nadeau_bengio(values, confidence=0.95):
@@ -319,3 +328,22 @@ def test_the_effect_of_a_method_is_the_paired_interval_over_seeds(image_study):
         peer = stats.ttest_rel(eos, none).confidence_interval(0.95)
         assert row[name] == pytest.approx(np.mean(eos - none))
         assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx((peer.low, peer.high))
+
+
+def test_ratios_of_ces_required_are_paired_by_instance_and_then_by_split():
+    study = open_study(grid_specs(["us_crime"], ["logistic"], ["none", "ros"]), compute=False)
+    if study.not_run:
+        pytest.skip("no published records")
+    counts = {(r.spec.augmenter, r.spec.split): r.tables["instances"].to_pylist() for r in study.records}
+    logs = []
+    for split in range(5):
+        none, ros = (
+            {row["instance"]: row["required"] for row in counts[name, split] if row["class"] == "1"}
+            for name in ("none", "ros")
+        )
+        both = [i for i in none if none[i] == none[i] and ros[i] == ros[i]]  # NaN where it is not right
+        logs.append(np.mean([np.log(ros[i] / none[i]) for i in both]))
+    row = required_ratios(study).iloc[0]
+    assert (row["augmenter"], row["pairs"]) == ("ROS", 5)
+    assert row["ratio"] == pytest.approx(np.exp(np.mean(logs)))
+    assert row["ratio_low"] < row["ratio"] < row["ratio_high"]

@@ -138,7 +138,7 @@ def test_v12_augmentation_is_held_against_a_moved_threshold(made):
     assert low < 0 < high
     assert row.other["score"]["balanced accuracy beyond a moved threshold"] == "open"
     text = sentence(row)
-    assert "a moved threshold alone gives +20 points of recall" in text
+    assert "A moved threshold alone gives +20 points of recall" in text
     assert "balanced accuracy" in text
 
 

@@ -29,6 +29,7 @@ from cemag.reproduction.experiments.sources import (
     published_networks,
     tables_by_fold,
 )
+from cemag.samplers import get_augmenter, get_image_augmenter
 
 __all__ = [
     "AUGMENTERS",
@@ -44,7 +45,10 @@ __all__ = [
     "within_bounds",
 ]
 
-AUGMENTERS = {"ros": "ROS", "smote": "SMOTE (DSM)", "adasyn": "ADASYN", "remix": "REMIX", "eos": "EOS"}
+AUGMENTERS = {  # by title; on an embedding SMOTE is the paper's DSM
+    **{name: get_augmenter(name).title for name in ("ros", "smote", "adasyn", "remix")},
+    "eos": get_image_augmenter("eos").title,
+}
 VERSION = 1  # of what `feature_effects` gives
 ROUNDING = 1e-9  # closer to its most common value, or to the edge of the range, is at it
 ENEMIES = 10  # neighbours among which EOS looks for them
@@ -217,7 +221,7 @@ def with_law(effects: pd.DataFrame) -> pd.DataFrame:
     table = made.merge(smaller[[*at, *known]], on=at)
     table = table.merge(test[[*at, "test_frequency", "test_mass"]], on=at, how="left")
     table = table.merge(_partners(before), on=at)
-    parts = [_of_augmenter(name, of_one) for name, of_one in table.groupby("rows")]
+    parts = [_of_augmenter(str(name), of_one) for name, of_one in table.groupby("rows")]
     return pd.concat(parts, ignore_index=True) if parts else table
 
 

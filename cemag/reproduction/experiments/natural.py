@@ -18,8 +18,8 @@ import pandas as pd
 from cemag.errors import DataError
 from cemag.reproduction.experiments.estimates import Estimate, over_sets
 from cemag.reproduction.experiments.heads import Array, Features, Labels, fit_head
-from cemag.reproduction.experiments.keeping import folders_of_causes, kept
-from cemag.reproduction.experiments.sources import network_features, plain_networks
+from cemag.reproduction.experiments.keeping import folders_of_causes, home_of, kept
+from cemag.reproduction.experiments.sources import Source, authors_network, network_features, plain_networks
 from cemag.reproduction.runs import published_store
 
 __all__ = ["deletion_effects", "natural_effects", "targeted_against_random"]
@@ -64,7 +64,7 @@ def deletion_effects(one: Features, doses: Sequence[float] = DOSES, *, seed: int
             for dose in doses:
                 chosen: Iterable[int] = [label] if classes == "own" else range(n_classes)
                 rest = np.setdiff1d(np.arange(len(one.y)), _highest(key, one.y, chosen, dose))
-                weights, _ = fit_head(one.X[rest], one.y[rest], n_classes)
+                weights = fit_head(one.X[rest], one.y[rest], n_classes)[0] if dose else whole
                 effect = float(_lead(weights, label)[feature] * spread[feature])
                 rows.append((str(one.ce.classes[label]), feature, arm, dose, effect))
     return pd.DataFrame(rows, columns=["class", "feature", "arm", "dose", "effect"])
@@ -86,18 +86,27 @@ def _lead(weights: Array, label: int) -> Array:
 
 
 def natural_effects(folders: Sequence[Path] | None = None) -> pd.DataFrame:
-    """Deletion effects of every published network without augmentation; stored, or computed now."""
+    """Deletion effects of published networks without augmentation, and of the authors'; stored, or now."""
     homes = list(folders or folders_of_causes())
     parts = []
     for key, dataset, seed in plain_networks():
         found = kept(homes, f"natural-{dataset}-{seed}", partial(_of_network, key, seed))
         parts.append(found.assign(dataset=dataset, repetition=seed))
+    for one in authors_network():
+        name = f"natural-{one.name}"
+        if one.at_hand or home_of(homes, name):
+            found = kept(homes, name, partial(_of_source, one))
+            parts.append(found.assign(dataset=f"authors' network ({one.dataset})", repetition=0))
     columns = ["class", "feature", "arm", "dose", "effect", "dataset", "repetition"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def _of_network(key: str, seed: int) -> pd.DataFrame:
     return deletion_effects(network_features(published_store().get(key)), seed=seed)
+
+
+def _of_source(one: Source) -> pd.DataFrame:
+    return deletion_effects(one.features(one.repetitions[0]))
 
 
 def targeted_against_random(

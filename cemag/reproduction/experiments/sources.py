@@ -137,7 +137,7 @@ def tables_by_fold(names: Sequence[str] = PAPER_TABLES) -> list[Source]:
 def published_networks() -> list[Source]:
     """Published networks without augmentation: their stored embeddings."""
     return [
-        Source("networks", dataset, f"networks-{dataset}-{seed}", (seed,), True, lambda _, key=key: _of(key))
+        Source("networks", dataset, f"networks-{dataset}-{seed}", (seed,), True, partial(_stored, key))
         for key, dataset, seed in plain_networks()
     ]
 
@@ -152,7 +152,7 @@ def digits_networks() -> list[Source]:
             f"networks-{spec.dataset}-{spec.seed}",
             (spec.seed,),
             find_spec("torch") is not None,
-            lambda _, spec=spec: _extracted(spec),
+            partial(_extracted, spec),
         )
         for spec in specs
     ]
@@ -162,7 +162,7 @@ def authors_network() -> list[Source]:
     """The network that the paper's first author published, on training images drawn anew."""
     (spec,) = (one for one in authors_specs() if one.augmenter == "none")
     at_hand = find_spec("torch") is not None and image_status(spec.dataset).available
-    return [Source("authors", spec.dataset, "authors-cifar10", (0,), at_hand, lambda _: _extracted(spec))]
+    return [Source("authors", spec.dataset, "authors-cifar10", (0,), at_hand, partial(_extracted, spec))]
 
 
 def table_features(dataset: str, fold: int) -> Features:
@@ -199,12 +199,12 @@ def plain_networks() -> list[tuple[str, str, int]]:
     return sorted(found, key=lambda row: row[1:])
 
 
-def _of(key: str) -> Features:
+def _stored(key: str, _: int) -> Features:
     return network_features(published_store().get(key))
 
 
 @lru_cache(maxsize=1)  # every experiment on it follows the other
-def _extracted(spec: ImageRunSpec) -> Features:
+def _extracted(spec: ImageRunSpec, _: int) -> Features:
     """Embed the images of a specification with its network, rounded as a record's are."""
     from cemag.reproduction.runs.images import extract
 

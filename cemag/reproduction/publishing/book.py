@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -17,15 +18,15 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cemag.errors import NotebookError, SpecError
-from cemag.files import refuse_target
-from cemag.reproduction.publishing.cache import Cache, dependencies_digest
+from cemag.errors import NotebookError, SpecError, check_known
+from cemag.files import refuse_target, written_whole
+from cemag.reproduction.publishing.cache import Cache, dependencies, file_digest
 from cemag.reproduction.publishing.execution import execute_all, execute_one
 from cemag.reproduction.publishing.notebooks import TextNotebook, find_notebooks, share_parameters
 from cemag.reproduction.publishing.profiles import load_profile
 from cemag.reproduction.publishing.site import lay_out
 
-__all__ = ["BuildResult", "build_book", "html_folder", "run_notebook"]
+__all__ = ["BuildResult", "altered_pages", "build_book", "html_folder", "run_notebook", "why"]
 
 
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"  # version 1 has no __main__
@@ -107,6 +108,25 @@ def build_book(
     return BuildResult(index, tuple(executed), tuple(reused), rendered, seconds)
 
 
+def why(
+    root: Path, page: str, *, profile: str = "quick", overrides: Mapping[str, Any] | None = None
+) -> str | None:
+    """Say why the next build would run a notebook again, or None.
+
+    Raises
+    ------
+    UnknownNameError, SpecError
+        As for `build_book`; or there is no such notebook.
+    """
+    notebooks = find_notebooks(root / "notebooks")
+    name = check_known("notebook", Path(page).stem, [notebook.name for notebook in notebooks])
+    named = load_profile(root / "notebooks" / "profiles", profile)
+    parameters = share_parameters(notebooks, named.shared, named.own, overrides)
+    cache = Cache(root / "_build" / "executed" / profile, root / "cemag")
+    (notebook,) = (one for one in notebooks if one.name == name)
+    return cache.stale(notebook, parameters[name])
+
+
 @contextmanager
 def _alone(folder: Path, report: Any) -> Iterator[None]:
     """Let one build of a project at a time at its folder."""
@@ -143,31 +163,57 @@ def run_notebook(path: Path, parameters: Mapping[str, Any], output: Path) -> Pat
 def _renderer_digest() -> str:
     """Digest of what turns sources into pages: this room, and the versions of what it calls."""
     code = [p for p in sorted(Path(__file__).parent.glob("*.py")) if not p.name.startswith("test_")]
-    content = b"".join(path.read_bytes() for path in code) + dependencies_digest().encode()
+    content = (
+        b"".join(path.read_bytes() for path in code) + json.dumps(dependencies(), sort_keys=True).encode()
+    )
     return hashlib.sha256(content).hexdigest()
 
 
 def _render(site: Path, digest: str, *, force: bool, report: Any) -> bool:
     """Have Jupyter Book render the site, every warning an error; False if nothing had changed."""
-    stamp = site / "_build" / "rendered"
-    if not force and stamp.is_file() and stamp.read_text() == digest:
+    stamp = site / "_build" / "rendered.json"
+    then, altered = _stamp(stamp), _altered(site)
+    if not force and then.get("digest") == digest and not altered:
         report("nothing changed since the last build")
         return False
     _check_version()
     # a failed build must not be mistaken for a finished one by the next
-    renderer_changed = stamp.is_file() and stamp.read_text()[64:] != digest[64:]
     stamp.unlink(missing_ok=True)
-    if force or renderer_changed:
+    if force or altered or then.get("digest", digest)[64:] != digest[64:]:
         shutil.rmtree(site / "_build", ignore_errors=True)
-    report("rendering")
+    report(f"rendering ({altered[0]} was altered or removed)" if altered else "rendering")
     command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(site), "-W", "-n", "--keep-going", "-q"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0 or not (site / "_build" / "html" / "index.html").is_file():
         shutil.rmtree(site / "_build", ignore_errors=True)
         raise NotebookError(f"the book does not render: {_reasons(done.stdout + done.stderr)}")
-    stamp.parent.mkdir(parents=True, exist_ok=True)
-    stamp.write_text(digest)
+    with written_whole(stamp) as scratch:
+        scratch.write_text(json.dumps({"digest": digest, "pages": _pages(site)}, indent=1), encoding="utf-8")
     return True
+
+
+def altered_pages(root: Path) -> list[str]:
+    """Rendered files that are no longer as they were rendered, or are gone; none where there is no book."""
+    return _altered(root / "_build" / "site")
+
+
+def _altered(site: Path) -> list[str]:
+    then, now = _stamp(site / "_build" / "rendered.json").get("pages", {}), _pages(site)
+    return [name for name, digest in then.items() if now.get(name) != digest]
+
+
+def _stamp(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _pages(site: Path) -> dict[str, str | None]:
+    html = site / "_build" / "html"
+    files = sorted(path for path in html.rglob("*") if path.is_file())
+    return {path.relative_to(html).as_posix(): file_digest(path) for path in files}
 
 
 def _check_version() -> None:

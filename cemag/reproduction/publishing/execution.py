@@ -141,6 +141,8 @@ def execute_one(
             kernel_manager_class=_kernel_of_this_interpreter(),
         )
     except PapermillExecutionError as error:
+        if os.environ.get("CEMAG_TRACEBACK"):
+            print("\n".join(error.traceback), file=sys.stderr)
         raise NotebookError(_describe(notebook, error, injected=bool(parameters))) from None
     except Exception as error:  # the kernel did not start, or died
         raise NotebookError(f"{notebook.path.name}: {type(error).__name__}: {error}") from None

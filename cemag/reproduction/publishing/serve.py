@@ -26,6 +26,9 @@ class _Quiet(SimpleHTTPRequestHandler):
     def send_head(self) -> Any:
         """Send a file's head and return what is to follow it."""
         path = Path(self.translate_path(self.path))
+        if "\0" in str(path):  # no file system has such a name
+            self.send_error(404)
+            return None
         if path.is_dir():
             path /= "index.html"
         accepted = "gzip" in self.headers.get("Accept-Encoding", "")

@@ -3,15 +3,18 @@
 import json
 import re
 import shutil
+import threading
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
 from cemag.charts.renderer import _to_html
 from cemag.errors import CemagError, NotebookError, SpecError, UnknownNameError
 from cemag.reproduction.publishing import build_book, run_notebook
-from cemag.reproduction.publishing.cache import Cache
+from cemag.reproduction.publishing.cache import Cache, dependencies
 from cemag.reproduction.publishing.execution import execute_all
 from cemag.reproduction.publishing.notebooks import TextNotebook, find_notebooks, share_parameters
 from cemag.reproduction.publishing.profiles import load_profile
@@ -163,7 +166,9 @@ def test_execution_is_reused_only_while_nothing_changed(project):
         "open(os.environ['CEMAG_READS'], 'a').write(json.dumps(entry) + '\\n')\n"
         "assert number == 2",
     )
-    source = project / "cemag" / "metrics" / "some.py"
+    source, plan = (project / "cemag" / name for name in ("metrics/some.py", "claims/plan.yml"))
+    plan.parent.mkdir()
+    plan.write_text("C1: {side: below}\n")
     given = {"first": {"number": 2}, "second": {"number": 2}}
 
     def execute():
@@ -196,20 +201,33 @@ def test_execution_is_reused_only_while_nothing_changed(project):
     assert execute() == {"first": "never run", "second": "never run"}
     assert execute() == {}
     second, manifest = project / "notebooks" / "second.md", project / "executed" / "first.json"
+    copy = project / "executed" / "first.ipynb"
     for path, text, reasons in (
-        (record, "two", {"first": "a record changed"}),
+        (record, "two", {"first": "record.parquet changed"}),
         (second, second.read_text() + "\nchanged\n", {"second": "the notebook changed"}),
-        (source, "x = 2\n", {"first": "the package changed", "second": "the package changed"}),
+        (source, "x = 2\n", dict.fromkeys(("first", "second"), "cemag/metrics/some.py changed")),
+        (source, '"""What it is for."""\n\nx = 1  # and why\n', {}),
+        (plan, "C1: {side: above}\n", dict.fromkeys(("first", "second"), "cemag/claims/plan.yml changed")),
+        (copy, copy.read_text().replace("number", "nvmber", 1), {"first": "its executed copy was altered"}),
+        (copy, copy.read_text()[:300], {"first": "its executed copy was altered"}),
         (project / "cemag" / "metrics" / "test_some.py", "a test", {}),
         (
             project / "results" / "new.parquet",
             "a record that was not there to be read",
-            dict.fromkeys(("first", "second"), "a record was published or withdrawn"),
+            dict.fromkeys(("first", "second"), "results/new.parquet was published or withdrawn"),
         ),
         (
             manifest,
-            json.dumps(json.loads(manifest.read_text()) | {"dependencies": "others"}),
-            {"first": "a dependency changed"},
+            json.dumps(
+                json.loads(manifest.read_text()) | {"dependencies": dependencies() | {"numpy": "1.0"}}
+            ),
+            {"first": "numpy changed"},
+        ),
+        (manifest, manifest.read_text()[:90], {"first": "never run"}),
+        (
+            manifest,
+            json.dumps({"copy": "of an older package"}),
+            {"first": "never run"},
         ),
     ):
         with written(path, text):
@@ -240,7 +258,7 @@ def test_a_record_that_an_earlier_notebook_rewrites_makes_the_later_run_again(pr
         given = {"first": {}, "second": {}}
         executed, _ = execute_all(notebooks, given, cache, jobs=2, force=False, report=lines.append)
         assert executed == ["first", "second"]
-    assert lines == ["running first.md (the notebook changed)", "running second.md (a record changed)"]
+    assert lines == ["running first.md (the notebook changed)", "running second.md (record.parquet changed)"]
 
 
 @pytest.mark.book
@@ -274,6 +292,12 @@ def test_a_book_is_rendered_once_and_a_warning_fails_it_every_time(project):
     second = build_book(project, report=lines.append)
     assert (second.executed, second.rendered) == ((), False)
     assert lines[-1] == "nothing changed since the last build"
+    shown = project / "_build/site/_build/html/notebooks/second.html"
+    shown.write_text(shown.read_text().replace("second", "altered"))
+    third = build_book(project, report=lines.append)
+    assert (third.executed, third.rendered) == ((), True)
+    assert lines[-1] == "rendering (notebooks/second.html was altered or removed)"
+    assert "altered" not in shown.read_text()
     (project / "book" / "index.md").write_text("# Book\n\n{ref}`nowhere`\n")
     for _ in range(2):
         with pytest.raises(NotebookError, match=r"does not render: .*nowhere"):
@@ -296,11 +320,30 @@ def test_one_notebook_runs_alone_with_other_parameters(project, tmp_path):
         run_notebook(project / "notebooks" / "none.md", {}, tmp_path / "out.ipynb")
 
 
+@pytest.mark.book
+def test_where_a_notebook_failed_is_shown_to_whom_asks(project, tmp_path, monkeypatch, capsys):
+    path = write(project / "notebooks", "first", "def inner():\n    return 1 / 0\n\ninner()")
+    for asked in ("", "1"):
+        monkeypatch.setenv("CEMAG_TRACEBACK", asked)
+        with pytest.raises(NotebookError, match=r"ZeroDivisionError: division by zero$"):
+            run_notebook(path, {}, tmp_path / "out.ipynb")
+        assert ("return" in capsys.readouterr().err) == bool(asked)
+
+
 def test_serving_needs_a_book_and_a_free_port(tmp_path):
     with pytest.raises(CemagError, match="no book at"):
         serve(tmp_path, 0)
     with make_server(tmp_path) as server, pytest.raises(CemagError, match="choose another with --port"):
         make_server(tmp_path, server.server_address[1])
+
+
+def test_a_name_that_no_file_can_have_is_not_found(tmp_path, capsys):
+    with make_server(tmp_path) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(HTTPError, match="404"):
+            urlopen(f"http://127.0.0.1:{server.server_address[1]}/%00")
+        server.shutdown()
+    assert capsys.readouterr().err == ""
 
 
 def test_two_drawings_of_one_chart_have_places_of_their_own():

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from cemag.errors import CemagError
+from cemag.errors import CemagError, one_line
 from cemag.reproduction.runs.image_spec import AnySpec, ImageRunSpec, parse_spec
 from cemag.reproduction.runs.spec import RunSpec
 from cemag.reproduction.runs.store import RunStore
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["GridResult", "grid_specs", "run_grid"]
 
 
+LIMIT = {
+    "table": 2 * 3600.0,
+    "image": 48 * 3600.0,
+}  # seconds: a cell that hangs does not stall its grid for ever
+LOOK_AGAIN = 1.0  # seconds between two looks at what another grid computes
+Cell = Literal["computed", "stored already", "in another's hands"]
 SVM_COST = {"none": 1, "class_weight": 1, "rebalanced_mixup": 1, "remix": 4}  # against 2 for the others
 
 
@@ -32,7 +40,7 @@ class GridResult:
     Attributes
     ----------
     computed, skipped : list of specifications
-        Stored by this call, and found stored already.
+        Stored by this call, and found stored already, or by another grid meanwhile.
     failed : dict of specification to str
         Reason, in one line, of each cell that gave no record.
     """
@@ -95,14 +103,15 @@ def run_grid(
         The cells; equal ones count once.
     store : RunStore
         Where records are, and where new ones go as each is done: killing a grid costs at most the
-        cells that were running, and starting it again goes on where it stopped.
+        cells that were running, and starting it again goes on where it stopped. Several grids on one store
+        share its cells: none is computed twice.
     executor : concurrent.futures.Executor, optional
         Where cells run: ``dask.distributed.Client().get_executor()`` for a cluster that shares the
         store's folder. A pool of `jobs` local processes when not given.
     jobs : int, optional
         Local processes; one a core when not given.
     timeout : float, optional
-        Seconds after which a local cell is killed.
+        Seconds after which a local cell is killed: `LIMIT` when not given, far beyond what any takes.
     retries : int, default=1
         How often a cell whose process died or timed out is tried again. Bad input is not.
     progress : bool, default=False
@@ -140,16 +149,35 @@ def run_grid(
     _check_data(missing)
     if not missing:
         return result
+    if timeout is None:
+        timeout = max(LIMIT["image" if isinstance(spec, ImageRunSpec) else "table"] for spec in missing)
     with _executor(executor, jobs, timeout) as pool, _bar(len(missing), progress) as advance:
         _drain(missing, store, pool, retries, result, advance, device)
     return result
 
 
-def compute_cell(spec_json: str, store_root: str, device: str = "auto") -> None:
-    """Compute one run and store it; this is what travels to a worker."""
+def compute_cell(spec_json: str, store_root: str, device: str = "auto") -> Cell:
+    """Compute one run and store it, unless another grid has; this is what travels to a worker.
+
+    A cell in hand is one whose lock is held: the system lets go of it when the process ends, however it ends.
+    """
+    from filelock import FileLock, Timeout
+
     from cemag.reproduction.runs.execute import run
 
-    RunStore(store_root).put(run(parse_spec(json.loads(spec_json)), device=device))
+    spec, store = parse_spec(json.loads(spec_json)), RunStore(store_root)
+    store.root.mkdir(parents=True, exist_ok=True)
+    lock = store.root / f".{spec.key}.lock"
+    try:
+        with FileLock(lock, blocking=False):
+            new = spec not in store
+            if new:
+                store.put(run(spec, device=device))
+            with suppress(OSError):  # whoever makes a lock of this name from now on finds the record
+                lock.unlink()
+            return "computed" if new else "stored already"
+    except Timeout:
+        return "in another's hands"
 
 
 def _drain(
@@ -161,29 +189,35 @@ def _drain(
     advance: Callable[[], None],
     device: str,
 ) -> None:
-    """Submit all cells and collect them, trying again those whose process was lost."""
-    waiting = list(specs)
-    for attempt in range(retries + 1):
-        cells: dict[Future[None], AnySpec] = {
+    """Submit all cells and collect them; those of lost processes, and in another grid's hands, come again."""
+    waiting, lost = list(specs), Counter[str]()
+    while waiting:
+        cells: dict[Future[Cell], AnySpec] = {
             pool.submit(compute_cell, spec.model_dump_json(), str(store.root.resolve()), device): spec
             for spec in waiting
         }
-        waiting = []
+        waiting, elsewhere = [], []
         for cell in as_completed(cells):
             spec, error = cells[cell], cell.exception()
-            if error is None:
-                result.computed.append(spec)
-            elif isinstance(error, CemagError) or attempt == retries:
-                result.failed[spec] = _one_line(error)
-            else:
+            lost[spec.key] += error is not None
+            if error is not None and not isinstance(error, CemagError) and lost[spec.key] <= retries:
                 waiting.append(spec)
                 continue
+            if error is not None:
+                result.failed[spec] = one_line(error) if isinstance(error, CemagError) else _named(error)
+            elif (outcome := cell.result()) == "in another's hands":
+                elsewhere.append(spec)
+                continue
+            else:
+                (result.computed if outcome == "computed" else result.skipped).append(spec)
             advance()
+        if elsewhere and not waiting:
+            time.sleep(LOOK_AGAIN)
+        waiting += elsewhere
 
 
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, CemagError) else f"{type(error).__name__}: {text}".rstrip(": ")
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
 
 
 def _check_data(specs: Iterable[AnySpec]) -> None:

@@ -35,7 +35,7 @@ from cemag.reproduction.runs.networks import (
 from cemag.reproduction.runs.nulls import null_tables, shuffled
 from cemag.reproduction.runs.quantities import Judged, instances_table, quantities_table
 from cemag.reproduction.runs.record import Provenance, RunRecord
-from cemag.reproduction.runs.source import package_versions, source_digest
+from cemag.reproduction.runs.source import commit, package_versions, processor, source_digest
 from cemag.reproduction.training import Progress
 
 __all__ = ["Extracted", "extract", "record_of", "run_images", "training_set"]
@@ -140,6 +140,9 @@ def record_of(spec: ImageRunSpec, of: Extracted, *, device: str = "auto") -> Run
     provenance = Provenance(
         cemag=__version__,
         source=source_digest(),
+        commit=commit(),
+        system=platform.platform(),
+        processor=processor(),
         python=platform.python_version(),
         versions=package_versions("torch", "torchvision", "pillow"),
         device=of.fitted.device,

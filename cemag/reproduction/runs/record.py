@@ -40,6 +40,8 @@ class Provenance(BaseModel):
         Training rows before augmentation, rows that the augmenter made, and test rows.
     n_ces, n_fitted_ces : int
         CEs of one class (features, or support vectors), equal support vectors counted once; and as fitted.
+    commit, system, processor : str
+        Commit of the project, operating system and processor; empty where they are not known.
     note : str
         What an augmenter has to say; empty when nothing.
     """
@@ -62,6 +64,9 @@ class Provenance(BaseModel):
     n_ces: int
     n_fitted_ces: int
     note: str = ""
+    commit: str = ""
+    system: str = ""
+    processor: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import platform
+import subprocess
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["package_versions", "source_digest"]
+__all__ = ["commit", "package_versions", "processor", "source_digest"]
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "imbalanced-learn")
 COMPUTING_ROOMS = (
@@ -32,3 +34,27 @@ def source_digest(rooms: tuple[str, ...] = COMPUTING_ROOMS) -> str:
 def package_versions(*more: str) -> dict[str, str]:
     """Versions of the libraries that a run's numbers depend on."""
     return {name: version(name) for name in (*LIBRARIES, *more)}
+
+
+@lru_cache
+def commit() -> str:
+    """Commit of the project that makes a record; empty where it is not a clone."""
+    home = Path(__file__).parents[3]
+    if not (home / ".git").exists():  # installed, or a folder within somebody else's repository
+        return ""
+    try:
+        asked = ["git", "-C", str(home), "rev-parse", "HEAD"]
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+@lru_cache
+def processor() -> str:
+    """The processor's own name: Python knows but its family on some systems."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

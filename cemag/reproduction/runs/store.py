@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from cemag.errors import StoreError
@@ -83,7 +82,7 @@ class RunStore(KeyedRecords):
     def _write(self, record: RunRecord, path: Path) -> None:
         import pyarrow.parquet as pq
 
-        scratch = self.root / f".{path.stem}.{token_hex(4)}.tmp"
+        scratch = self.root / f".{path.stem}.{os.urandom(4).hex()}.tmp"
         try:
             with scratch.open("wb") as file:
                 pq.write_table(

@@ -21,7 +21,7 @@ from cemag.reproduction.datasets import Split, load_tabular, make_imbalanced, st
 from cemag.reproduction.runs.nulls import null_tables, shuffled
 from cemag.reproduction.runs.quantities import Judged, instances_table, quantities_table
 from cemag.reproduction.runs.record import Provenance, RunRecord
-from cemag.reproduction.runs.source import package_versions, source_digest
+from cemag.reproduction.runs.source import commit, package_versions, processor, source_digest
 from cemag.reproduction.runs.spec import RunSpec
 from cemag.reproduction.runs.thresholds import moved_bias
 from cemag.samplers import augment
@@ -115,6 +115,9 @@ def run_tabular(spec: RunSpec) -> RunRecord:
     provenance = Provenance(
         cemag=__version__,
         source=source_digest(),
+        commit=commit(),
+        system=platform.platform(),
+        processor=processor(),
         python=platform.python_version(),
         versions=package_versions(),
         device="cpu",

@@ -1,8 +1,10 @@
 """run: repeatable to the bit, and in agreement with scikit-learn's own pipeline on the same folds."""
 
 import os
+import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,6 +135,16 @@ def test_provenance_tells_what_was_run_on_what():
     # 357 benign, 20 of the malignant are left; four fifths train, and ROS evens the classes out
     assert found.n_train + found.n_test == 377
     assert found.n_train + found.n_synthetic == pytest.approx(2 * 0.8 * 357, abs=2)
+
+
+def test_provenance_tells_where_it_was_run():
+    origin = run(RunSpec(dataset="breast_cancer")).provenance
+    assert origin.system == platform.platform()
+    assert origin.processor or not Path("/proc/cpuinfo").exists()
+    root = Path(__file__).parents[3]
+    if (root / ".git").exists():
+        asked = ["git", "-C", str(root), "cat-file", "-t", origin.commit]
+        assert subprocess.run(asked, capture_output=True, text=True).stdout == "commit\n"
 
 
 def test_copies_of_a_support_vector_count_once_among_the_distinct():

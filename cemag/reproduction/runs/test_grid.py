@@ -1,5 +1,6 @@
 """run_grid: skips what is stored, refuses bad input before work, and one bad cell costs itself alone."""
 
+import threading
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import pytest
@@ -161,6 +162,27 @@ def test_a_dask_client_is_such_an_executor(store):
     assert set(result.computed) == set(SPECS)
     assert "class 1" in result.failed[bad]
     assert store.get(SPECS[0]).digest == run(SPECS[0]).digest
+
+
+def test_two_grids_on_one_store_share_its_cells_and_compute_none_twice(store, monkeypatch):
+    computed, started = [], threading.Barrier(2)
+
+    def slowly(spec, device):
+        computed.append(spec)
+        if len(computed) <= 2:
+            started.wait(timeout=30)  # both are at work, each on a cell of its own
+        return run(spec)
+
+    monkeypatch.setattr("cemag.reproduction.runs.execute.run", slowly)
+    monkeypatch.setattr("cemag.reproduction.runs.grid.LOOK_AGAIN", 0.05)
+    with ThreadPoolExecutor(2) as pool:
+        grids = [pool.submit(run_grid, SPECS, store, executor=ThreadPoolExecutor(1)) for _ in range(2)]
+        found = [grid.result() for grid in grids]
+    assert sorted(spec.key for spec in computed) == sorted(spec.key for spec in SPECS)
+    assert all(grid.computed for grid in found)
+    assert sum(len(grid.computed) for grid in found) == len(SPECS)
+    assert all(len(grid.computed) + len(grid.skipped) == len(SPECS) for grid in found)
+    assert not list(store.root.glob(".*.lock"))
 
 
 def test_a_bar_is_drawn_on_standard_error_alone(store, capsys):
