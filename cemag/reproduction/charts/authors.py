@@ -44,7 +44,7 @@ def authors_heads(found: pd.DataFrame, study: Study) -> Figure:
             shape=alt.Shape("class:N").scale(CLASS_SHAPES).title(None),
             tooltip=tips,
         ),
-    ).properties(width=190, height=alt.Step(12))
+    ).properties(width=150, height=alt.Step(12))
     facet = alt.Facet("quantity:N").title(None).sort(list(QUANTITIES.values()))
     title = alt.Title(
         "The authors' network, five heads",
