@@ -118,7 +118,8 @@ def required(study: Study, quantity: str = "mean") -> Figure:
 def concentration(study: Study) -> Figure:
     """Concentration of CE magnitudes, with what noise and models that learned nothing give."""
     rows = pd.concat([concentration_by_class(study), concentration_nulls(study)])
-    data = _within(summary(rows, "value", ["dataset", "augmenter", "class", "quantity", "source"]), 0, 1)
+    by = ["dataset", "augmenter", "class", "quantity", "source"]
+    data = _within(summary(rows, "value", by, of="share of the top 10 %"), 0, 1)
     measure = choice("quantity", list(data["quantity"].unique()), "measure")
     data = data.assign(bound=np.where(data["quantity"] == TOP_SHARE, 0.5, np.nan))
     present = [source for source in NULL_SHAPES if source in set(data["source"])]

@@ -13,7 +13,8 @@ from cemag.reproduction.claims.plan import PLAN
 
 __all__ = ["Measured", "over_repeats", "paired_over_repeats", "paired_repeats"]
 
-Measured = Literal["weights", "test", "recall"]
+TOP = "share of the top 10 %"
+Measured = Literal["weights", "test", "recall", "share of the top 10 %"]
 
 
 def over_repeats(
@@ -44,9 +45,9 @@ def over_repeats(
         Column to average; rows where it is NaN are left out, and `n` says how many remain.
     by : sequence of str
         Columns that name a group.
-    of : {"weights", "test", "recall"}
+    of : {"weights", "test", "recall", "share of the top 10 %"}
         What the column depends on: the weights, as every CE does, or the test rows alone, as what recall
-        gains does; recall itself has a factor of its own in the plan.
+        gains does; recall itself, and the share of the top 10 %, have factors of their own in the plan.
 
     Returns
     -------
@@ -84,6 +85,7 @@ def over_repeats(
     k = found.pop("k")
     k = k.where(k > 1).astype(float)
     own = {"weights": PLAN.fold_factor("weights"), "recall": PLAN.fold_factor("test", "recall")}
+    own |= {TOP: PLAN.fold_factor("weights", TOP)}
     factor = own.get(of, 1 / (k - 1))
     shared = pd.Series(factor, index=found.index).where(found.pop("design") == "folds", 0.0)
     found = found.assign(se=found["sd"] * np.sqrt(1 / found["n"] + shared), df=k - 1)
