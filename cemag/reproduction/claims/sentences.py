@@ -57,8 +57,8 @@ def _recall(row: Row) -> str:
         return text + ". A moved threshold was not run."
     moved = beside["recall by a moved threshold"]
     return (
-        f"{text}. A moved threshold alone gives {signed(moved.mean)} points of recall; beyond it "
-        f"augmentation adds {points(beyond)} of balanced accuracy."
+        f"{text}. A moved threshold alone gives {signed(moved.mean)} points of recall; augmentation less "
+        f"threshold in balanced accuracy: {points(beyond)}."
     )
 
 
@@ -68,9 +68,9 @@ def _change(row: Row) -> str:
     ratio = f"{math.exp(change.mean):.2f} ({low:.2f} to {high:.2f})"
     few = "Too few cases can be measured for a verdict. " if row.verdict.word == "not measurable" else ""
     return (
-        f"{few}Of instances that are predicted correctly with and without it, augmentation multiplies the "
-        f"CEs needed by {ratio}; the factor is shown to lie between 1/1.25 and 1.25 in {row.equivalent} of "
-        f"{row.verdict.n} cases."
+        f"{few}For instances predicted correctly both with and without augmentation, it multiplies the "
+        f"number of CEs needed by {ratio}; in {row.equivalent} of {row.verdict.n} cases the factor is shown "
+        "to lie between 1/1.25 and 1.25."
     )
 
 
@@ -239,7 +239,8 @@ def _beside_shuffled(rows: Sequence[Row]) -> str:
         ]
         if pairs:
             told.append(f"{before} {', '.join(pairs)}{after}")
-    return f"As trained, and shuffled, so that nothing learned is left: {'; '.join(told)}."
+    how = "In each pair, first as trained, then with the weights shuffled, so that nothing learned is left"
+    return f"{how}: {'; '.join(told)}."
 
 
 def _plain(value: float, claim: str) -> str:
@@ -257,9 +258,12 @@ def _beside_threshold(rows: Sequence[Row]) -> str:
         if not math.isnan(moved):
             told.append(
                 f"{signed(100 * gained)} and {signed(moved)} points of minority recall "
-                f"({FAMILIES[row.family]}; in balanced accuracy augmentation adds {points(beyond)} to it)"
+                f"({FAMILIES[row.family]}; augmentation less threshold in balanced accuracy: {points(beyond)})"
             )
-    return f"By augmentation, and by moving the threshold alone, which changes no CE: {'; '.join(told)}."
+    how = (
+        "In each pair, first augmentation, then in its place moving the threshold alone, which changes no CE"
+    )
+    return f"{how}: {'; '.join(told)}."
 
 
 def contrast_in_words(row: Row) -> str:
