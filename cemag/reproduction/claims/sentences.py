@@ -258,7 +258,8 @@ def _beside_threshold(rows: Sequence[Row]) -> str:
         if not math.isnan(moved):
             told.append(
                 f"{signed(100 * gained)} and {signed(moved)} points of minority recall "
-                f"({FAMILIES[row.family]}; augmentation less threshold in balanced accuracy: {points(beyond)})"
+                f"({FAMILIES[row.family]}; augmentation less threshold in balanced accuracy: "
+                f"{points(beyond)})"
             )
     how = (
         "In each pair, first augmentation, then in its place moving the threshold alone, which changes no CE"
