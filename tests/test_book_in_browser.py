@@ -27,6 +27,11 @@ SCROLL = """async () => {
     await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
   }
 }"""
+SETTLED = """async () => {
+  await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const changing = document.getAnimations().filter(one => one instanceof CSSTransition);
+  await Promise.all(changing.map(one => one.finished.catch(() => null)));
+}"""
 
 pytestmark = [
     pytest.mark.browser,
@@ -126,6 +131,7 @@ def grave_faults(page, only=None):
     place = find_spec("axe_playwright_python")
     if place is None:
         pytest.skip("axe-playwright-python is not installed")
+    page.evaluate(SETTLED)  # a colour that is on its way to another has neither's contrast
     page.evaluate(Path(place.origin).with_name("axe.min.js").read_text(encoding="utf-8"))
     options = {"resultTypes": ["violations"], "preload": False} | ({"runOnly": only} if only else {})
     return {
