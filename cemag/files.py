@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cemag.errors import CemagError, one_line
 
-__all__ = ["refuse_target", "written_whole"]
+__all__ = ["file_digest", "refuse_target", "written_whole"]
 
 
 @contextmanager
@@ -81,6 +81,19 @@ def refuse_target(path: str | os.PathLike[str], error: type[CemagError] = CemagE
         raise error(f"{target}: the folder {target.parent} may not be written to")
     if target.exists() and not target.is_file():
         raise error(f"{target}: is not a regular file, and is left as it is")
+
+
+def file_digest(path: Path) -> str | None:
+    """SHA-256 of a file; None where there is none.
+
+    Examples
+    --------
+    >>> file_digest(Path("no/such/file")) is None
+    True
+    """
+    from hashlib import sha256
+
+    return sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def _to_disk(path: Path) -> None:

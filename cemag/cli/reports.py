@@ -159,9 +159,11 @@ def write_claims(rows: Sequence[Row]) -> None:
 
 def show_check(check: Check) -> None:
     """Print what one check found, as it is done."""
+    from rich.markup import escape
+
     style = {"confirmed": "green", "not confirmed": "red", "data missing": "yellow"}[check.outcome]
     console().print(
-        f"[{style}]{check.outcome:13}[/] {check.level:14}  {check.name}: {check.said}  "
+        f"[{style}]{check.outcome:13}[/] {check.level:14}  {escape(f'{check.name}: {check.said}')}  "
         f"[dim]({check.seconds:.1f} s)[/]",
         soft_wrap=True,
         highlight=False,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from cemag.errors import CemagError, DataError, SpecError, StoreError, one_line
-from cemag.files import written_whole
+from cemag.files import file_digest, written_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -158,8 +158,6 @@ def _results() -> Path:
 
 
 def _digests() -> dict[str, str]:
-    from hashlib import sha256
-
     results = _results()
     files = {
         f"results/{path.relative_to(results).as_posix()}": path
@@ -167,7 +165,7 @@ def _digests() -> dict[str, str]:
         if path.is_file() and path.name != MANIFEST and not path.name.startswith(".")
     }
     files |= {f"cemag/reproduction/{name}": ROOM / name for name in PLANS}
-    return {name: sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    return {name: digest for name, path in files.items() if (digest := file_digest(path))}
 
 
 def _files() -> Iterator[Check]:

@@ -19,8 +19,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cemag.errors import NotebookError, SpecError, check_known
-from cemag.files import refuse_target, written_whole
-from cemag.reproduction.publishing.cache import Cache, dependencies, file_digest
+from cemag.files import file_digest, refuse_target, written_whole
+from cemag.reproduction.publishing.cache import Cache, dependencies
 from cemag.reproduction.publishing.execution import execute_all, execute_one
 from cemag.reproduction.publishing.notebooks import TextNotebook, find_notebooks, share_parameters
 from cemag.reproduction.publishing.profiles import load_profile
@@ -94,10 +94,7 @@ def build_book(
         If a notebook fails, or a page does not render without a warning; the same again on the next build.
     """
     start = time.perf_counter()
-    notebooks = find_notebooks(root / "notebooks")
-    named = load_profile(root / "notebooks" / "profiles", profile)
-    parameters = share_parameters(notebooks, named.shared, named.own, overrides)
-    cache = Cache(root / "_build" / "executed" / profile, root / "cemag")
+    notebooks, parameters, cache = _planned(root, profile, overrides)
     site = root / "_build" / "site"
     with _alone(root / "_build", report):
         executed, reused = execute_all(notebooks, parameters, cache, jobs=jobs, force=force, report=report)
@@ -118,13 +115,20 @@ def why(
     UnknownNameError, SpecError
         As for `build_book`; or there is no such notebook.
     """
+    notebooks, parameters, cache = _planned(root, profile, overrides)
+    by_name = {notebook.name: notebook for notebook in notebooks}
+    name = check_known("notebook", Path(page).stem, list(by_name))
+    return cache.stale(by_name[name], parameters[name])
+
+
+def _planned(
+    root: Path, profile: str, overrides: Mapping[str, Any] | None
+) -> tuple[list[TextNotebook], dict[str, dict[str, Any]], Cache]:
+    """The notebooks of a project, the checked parameters of each, and where their executed copies lie."""
     notebooks = find_notebooks(root / "notebooks")
-    name = check_known("notebook", Path(page).stem, [notebook.name for notebook in notebooks])
     named = load_profile(root / "notebooks" / "profiles", profile)
     parameters = share_parameters(notebooks, named.shared, named.own, overrides)
-    cache = Cache(root / "_build" / "executed" / profile, root / "cemag")
-    (notebook,) = (one for one in notebooks if one.name == name)
-    return cache.stale(notebook, parameters[name])
+    return notebooks, parameters, Cache(root / "_build" / "executed" / profile, root / "cemag")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from cemag.files import written_whole
+from cemag.files import file_digest, written_whole
 from cemag.reproduction.publishing.notebooks import TextNotebook
 
 __all__ = ["Cache", "altered_copies", "dependencies"]
@@ -171,11 +171,6 @@ def _meaning(path: Path) -> str:
 def dependencies() -> dict[str, str]:
     """Versions of Python and of all that is installed beside it."""
     return {"Python": platform.python_version()} | {d.metadata["Name"]: d.version for d in distributions()}
-
-
-def file_digest(path: Path) -> str | None:
-    """SHA-256 of a file; None where there is none."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def _digest(text: str) -> str:

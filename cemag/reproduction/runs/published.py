@@ -449,12 +449,7 @@ def published_instances(root: str | os.PathLike[str] | None = None) -> pd.DataFr
     table = store.table("instances")
     if len(table) == 0:
         return pd.DataFrame(columns=list(INSTANCE_COLUMNS))
-    own = {run.key for run in store.summaries() if run.spec.get("labels", "own") == "own"}
-    sizes = store.table("quantities").query("source == 'model' and gauge == 'paper'")
-    sizes = sizes[[*_RUN_COLUMNS, "class", "n_train", "n_ces"]]
-    roles = _with_roles(sizes)[["key", "class", "role", "n_ces"]]
-    table = table[table["key"].isin(own)].merge(roles, on=["key", "class"])
-    return table[list(INSTANCE_COLUMNS)]
+    return _of_own_labels(store, table)[list(INSTANCE_COLUMNS)]
 
 
 def published_required(root: str | os.PathLike[str] | None = None) -> pd.DataFrame:
@@ -483,10 +478,7 @@ def published_required(root: str | os.PathLike[str] | None = None) -> pd.DataFra
     table = store.table("required")
     if len(table) == 0:
         return pd.DataFrame(columns=list(REQUIRED_COLUMNS))
-    own = {run.key for run in store.summaries() if run.spec.get("labels", "own") == "own"}
-    table = table[table["key"].isin(own) & (table["augmenter"] == "none")]
-    sizes = store.table("quantities").query("source == 'model' and gauge == 'paper'")
-    table = table.merge(_with_roles(sizes)[["key", "class", "role", "n_ces"]], on=["key", "class"])
+    table = _of_own_labels(store, table[table["augmenter"] == "none"])
     bias = table["bias"].map({True: "with bias", False: "without bias"})
     words = (table["ranking"], table["sufficiency"], table["stability"], bias)
     return table.assign(
@@ -494,6 +486,14 @@ def published_required(root: str | os.PathLike[str] | None = None) -> pd.DataFra
         required=table["mean"] / table["n_ces"],
         common_subset=table["common_subset"] / table["n_ces"],
     )[list(REQUIRED_COLUMNS)]
+
+
+def _of_own_labels(store: PublishedStore, table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of runs on the labels as they are, with the role and the number of CEs of each row's class."""
+    own = {run.key for run in store.summaries() if run.spec.get("labels", "own") == "own"}
+    sizes = store.table("quantities").query("source == 'model' and gauge == 'paper'")
+    roles = _with_roles(sizes)[["key", "class", "role", "n_ces"]]
+    return table[table["key"].isin(own)].merge(roles, on=["key", "class"])
 
 
 def _with_roles(classes: pd.DataFrame) -> pd.DataFrame:
